@@ -1,0 +1,165 @@
+"""From documents to the model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from crm_reference.contract.documents import Library, Node, place_of
+from crm_reference.contract.examples import build_exchanges, build_vectors, build_world
+from crm_reference.contract.findings import ContractError, Finding
+from crm_reference.contract.manifests import build_manifest, error_code
+from crm_reference.contract.model import Contract, Event, Policy, Requirement, Schema, Service, Tag
+from crm_reference.contract.operations import build_operations
+from crm_reference.contract.resources import build_resources
+
+#: Folder of the parse cache below the root.
+CACHE = ".cache/contract"
+
+_COMMON = "source_specs/common/"
+_COMMON_SCHEMA_FILES = ("schemas.yaml", "health.yaml", "cloudevent.yaml")
+_SERVICE_FILES = ("openapi.yaml", "asyncapi.yaml", "service.yaml")
+
+
+def load(root: Path | str, /, *, cache: bool = True) -> Contract:
+    """Load the contract of a project.
+
+    :param root: Folder that holds ``source_specs`` and ``examples``.
+    :param cache: Whether parsed documents are kept in ``.cache/contract``.
+    :return: The model.
+    :raises ContractError: If a document is missing, can't be parsed, or a reference dangles; each finding has file and line.
+    """
+    base = Path(root)
+    if not (base / _COMMON).is_dir():
+        message = f"{base} has no such folder; run this in the project's root, or name the root"
+        raise ContractError([Finding(place_of(_COMMON), "file.missing", message)])
+    library = Library(base, base / CACHE if cache else None)
+    world, principals = build_world(library)
+    services = {}
+    for folder in sorted(p for p in (base / "source_specs").iterdir() if p.is_dir() and p.name != "common"):
+        services[folder.name] = _service(library, folder.name)
+    return Contract(
+        library=library,
+        requirements=_requirements(library),
+        services=services,
+        policies={name: _policy(name, node) for name, node in library.open(_COMMON + "policies.yaml").root.items()},
+        standard_errors={code: error_code(code, node, "") for code, node in library.open(_COMMON + "errors.yaml").root.items()},
+        common_schemas=_common_schemas(library),
+        principals=principals,
+        world=world,
+    )
+
+
+def _service(library: Library, slug: str) -> Service:
+    folder = f"source_specs/{slug}/"
+    missing = [name for name in _SERVICE_FILES if not (library.root / folder / name).is_file()]
+    if missing:
+        message = f"the service {slug} lacks {', '.join(missing)}; `crm-reference new-service {slug}` writes them"
+        raise ContractError([Finding(place_of(folder + missing[0]), "file.missing", message)])
+    openapi, asyncapi, manifest_document = (library.open(folder + name) for name in _SERVICE_FILES)
+    spec = openapi.root
+    manifest = build_manifest(slug, manifest_document.root)
+    schemas = {name: Schema(name, slug, node) for name, node in _section(spec, "components").items("schemas")}
+    resources = build_resources(slug, schemas)
+    return Service(
+        slug=slug,
+        title=str(manifest_document.root.get("title", slug)),
+        version=str(_section(spec, "info").get("version", "")),
+        description=str(_section(spec, "info").get("description", "")),
+        manifest=manifest,
+        tags=tuple(
+            Tag(str(t.get("name")), str(t.get("x-displayName", t.get("name"))), str(t.get("description", "")))
+            for t in spec.entries("tags")
+        ),
+        operations=build_operations(slug, spec, resources),
+        schemas=schemas,
+        resources=resources,
+        events=_events(slug, asyncapi.root),
+        exchanges=build_exchanges(library, slug),
+        vectors=build_vectors(library, slug),
+        openapi=openapi,
+        asyncapi=asyncapi,
+    )
+
+
+def _section(node: Node, key: str) -> Node:
+    """Return a member, or an empty node where it is absent: lint says that it is missing."""
+    return node.child(key) if key in node else Node(node.document, f"{node.pointer}/{key}", {})
+
+
+def _events(slug: str, spec: Node) -> dict[str, Event]:
+    channels: dict[str, str] = {}
+    for name, channel in spec.items("channels"):
+        for _, message in channel.items("messages"):
+            channels[message.resolved().name] = name
+    events = {}
+    for name, node in _section(spec, "components").items("messages"):
+        payload = node.child("payload") if "payload" in node else Node(node.document, node.pointer, {})
+        events[str(node.get("name", name))] = Event(
+            type=str(node.get("name", name)),
+            service=slug,
+            title=str(node.get("title", "")),
+            summary=str(node.get("summary", "")),
+            description=str(node.get("description", "")),
+            channel=channels.get(name, ""),
+            payload=payload,
+            node=node,
+        )
+    return events
+
+
+def _common_schemas(library: Library) -> dict[str, Schema]:
+    found = {}
+    for name in _COMMON_SCHEMA_FILES:
+        document = library.open(_COMMON + name)
+        if document.path.is_file():
+            for key, node in document.root.items():
+                if "type" in node or "oneOf" in node:
+                    found[key] = Schema(key, "", node)
+    return found
+
+
+def _policy(name: str, node: Node) -> Policy:
+    rate = node.get("rate", {})
+    return Policy(
+        name=name,
+        title=str(node.get("title", name)),
+        description=str(node.get("description", "")),
+        requests=int(rate.get("requests", 0)),
+        window_seconds=int(rate.get("window_seconds", 60)),
+        latency=node.get("latency", {}),
+        payload_limit_bytes=int(node.get("payload_limit_bytes", 0)),
+        timeout_seconds=int(node.get("timeout_seconds", 0)),
+        caching=str(node.get("caching", "")),
+        place=node.place,
+    )
+
+
+def _requirements(library: Library) -> dict[str, Requirement]:
+    found: dict[str, Requirement] = {}
+
+    def add(id: str, kind: str, node: Node, parent: str, service: str) -> None:
+        found[id] = Requirement(
+            id=id,
+            kind=kind,  # type: ignore[arg-type]  # one of the three levels, by the call sites below
+            title=str(node.get("title", "")),
+            text=str(node.get("text", "")),
+            parent=parent,
+            service=service,
+            rule=str(node.get("rule", "")),
+            floor=int(node.get("floor", 1)),
+            also=bool(node.get("also", False)),
+            place=node.place,
+            needs=tuple(map(str, node.get("needs", ()))),
+        )
+
+    document = library.open("source_specs/requirements.yaml")
+    if not document.path.is_file():
+        return found
+    for requirement, node in document.root.items():
+        add(requirement, "requirement", node, "", "")
+        for criterion, below in node.items("criteria"):
+            service = str(below.get("service", ""))
+            add(criterion, "criterion", below, requirement, service)
+            for name, facet in below.items("facets"):
+                add(f"{criterion}-{name}", "facet", facet, criterion, service)
+    return found

@@ -1,0 +1,105 @@
+"""Exchanges, recorded answers, vectors and the world, from ``examples/``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from crm_reference.contract.documents import Library, Node
+from crm_reference.contract.model import Exchange, ExchangeRequest, Principal, Recorded, Vectors
+
+#: Who calls where an exchange names nobody.
+DEFAULT_PRINCIPAL = "maya"
+
+
+def build_exchanges(library: Library, slug: str, /) -> dict[str, Exchange]:
+    """Build the exchanges of a service by ``operationId/name``, with recorded answers where there are any."""
+    document = library.open(f"examples/{slug}.yaml")
+    if not document.path.is_file():
+        return {}
+    answers = library.open(f"examples/recorded/{slug}.json")
+    recorded = answers.data if answers.path.is_file() else {}
+    found = {}
+    for operation, group in document.root.items():
+        for name, node in group.items():
+            exchange = _exchange(slug, operation, name, node, recorded.get(f"{operation}/{name}"))
+            found[exchange.id] = exchange
+    return found
+
+
+def _exchange(slug: str, operation: str, name: str, node: Node, recorded: Any) -> Exchange:
+    request = node.get("request") or {}
+    return Exchange(
+        id=f"{operation}/{name}",
+        operation=operation,
+        name=name,
+        service=slug,
+        summary=str(node.get("summary", "")),
+        description=str(node.get("description", "")),
+        given=tuple(node.get("given", ())),
+        principal=str(node.get("as", DEFAULT_PRINCIPAL)),
+        request=ExchangeRequest(
+            path=request.get("path", {}),
+            query=request.get("query", {}),
+            headers=request.get("headers", {}),
+            content_type=str(request.get("content_type", "")),
+            body=request.get("body"),
+            raw=request.get("raw"),
+            has_body="body" in request or "raw" in request,
+        ),
+        expect=node.get("expect") or {"status": 0},
+        scripted=node.get("response"),
+        recorded=_recorded(recorded) if recorded else None,
+        place=node.place,
+    )
+
+
+def _recorded(entry: Mapping[str, Any]) -> Recorded:
+    request, response = entry["request"], entry["response"]
+    return Recorded(
+        method=request["method"],
+        url=request["url"],
+        request_headers=request.get("headers", {}),
+        request_body=request.get("body"),
+        status=response["status"],
+        headers=response.get("headers", {}),
+        body=response.get("body"),
+        events=tuple(entry.get("events", ())),
+    )
+
+
+def build_vectors(library: Library, slug: str, /) -> tuple[Vectors, ...]:
+    """Build the vectors of a service, sorted by file name."""
+    return tuple(
+        Vectors(
+            service=slug,
+            name=document.path.stem,
+            title=str(document.root.get("title", "")),
+            computation=str(document.root.get("computation", "")),
+            why=str(document.root.get("why", "")),
+            cases=tuple(document.root.get("cases", ())),
+            node=document.root,
+        )
+        for document in library.glob(f"examples/vectors/{slug}/*.yaml")
+    )
+
+
+def build_world(library: Library, /) -> tuple[dict[str, tuple[Mapping[str, Any], ...]], dict[str, Principal]]:
+    """Build the world: records by collection, and principals by name, from all files of ``examples/world``."""
+    records: dict[str, tuple[Mapping[str, Any], ...]] = {}
+    principals: dict[str, Principal] = {}
+    for document in library.glob("examples/world/*.yaml"):
+        for collection, node in document.root.items("records"):
+            records[collection] = (*records.get(collection, ()), *node.value)
+        for name, node in document.root.items("principals"):
+            principals[name] = Principal(
+                name=name,
+                text=str(node.get("text", "")),
+                tenant=str(node.get("tenant", "")),
+                user=str(node.get("user", "")),
+                client=str(node.get("client", "")),
+                role=str(node.get("role", "")),
+                scopes=tuple(node.get("scopes", ())),
+                sees=str(node.get("sees", "all")),
+            )
+    return records, principals

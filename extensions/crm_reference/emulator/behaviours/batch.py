@@ -1,0 +1,115 @@
+"""Up to a hundred records in one call: a result for each item, or all or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from crm_reference.emulator.behaviours.external import find_external
+from crm_reference.emulator.call import Call, Reply
+from crm_reference.emulator.messages import Problem
+from crm_reference.emulator.problems import as_problem
+from crm_reference.emulator.records import merge_patch
+from crm_reference.emulator.store import Record
+
+
+def create(call: Call) -> Reply:
+    """POST batch/create."""
+
+    def one(item: Mapping[str, Any]) -> tuple[int, Record]:
+        return 201, call.records.create(call.target.collection, item, event=call.event("created"))
+
+    return _run(call, call.body["items"], one)
+
+
+def read(call: Call) -> Reply:
+    """POST batch/read: records by ID, in the order that was asked for."""
+    fields = call.body.get("fields", ())
+
+    def one(id: str) -> tuple[int, Record]:
+        return 200, call.records.get(call.target.collection, id)
+
+    return _run(call, call.body["ids"], one, fields=fields)
+
+
+def update(call: Call) -> Reply:
+    """POST batch/update: a merge patch for each."""
+
+    def one(item: Mapping[str, Any]) -> tuple[int, Record]:
+        record = call.records.get(call.target.collection, item["id"])
+        if item.get("if_match") and item["if_match"] not in (record.etag, "*"):
+            raise Problem("version_mismatch", f"if_match is {item['if_match']}, and the record's ETag is {record.etag}.")
+        return 200, call.records.change(record, item["changes"], event=call.event("updated"))
+
+    return _run(call, call.body["items"], one)
+
+
+def upsert(call: Call) -> Reply:
+    """POST batch/upsert: create or change by external ID."""
+
+    def one(item: Mapping[str, Any]) -> tuple[int, Record]:
+        key = item["external_id"]
+        return write_external(call, key["system"], key["key"], item["record"])
+
+    return _run(call, call.body["items"], one)
+
+
+def write_external(call: Call, system: str, key: str, body: Mapping[str, Any], /) -> tuple[int, Record]:
+    """Create or change the record that has a key in another system; return 201 or 200 and the record."""
+    present = find_external(call, call.target.collection, system, key)
+    patch = merge_patch(body, {"external_ids": {system: key}})
+    if present is None:
+        return 201, call.records.create(call.target.collection, patch, event=call.event("created"))
+    return 200, call.records.change(present, patch, event=call.event("updated"))
+
+
+def delete(call: Call) -> Reply:
+    """POST batch/delete."""
+
+    def one(id: str) -> tuple[int, None]:
+        call.records.delete(call.records.get(call.target.collection, id), event=call.event("deleted"))
+        return 204, None
+
+    return _run(call, call.body["ids"], one)
+
+
+def _run(
+    call: Call,
+    items: Sequence[Any],
+    one: Callable[[Any], tuple[int, Record | None]],
+    *,
+    fields: Sequence[str] = (),
+) -> Reply:
+    atomic = bool(call.body.get("atomic"))
+    results: list[dict[str, Any]] = []
+    problems: list[tuple[int, Problem]] = []
+    with call.world.store.transaction():
+        for index, item in enumerate(items):
+            try:
+                with call.world.store.transaction():
+                    status, record = one(item)
+            except Problem as problem:
+                problems.append((index, problem))
+                body = as_problem(call.world.contract, problem, call.new_id("req"))
+                results.append({"index": index, "status": body["status"], "problem": body})
+                continue
+            result: dict[str, Any] = {"index": index, "status": status}
+            if record is not None:
+                result |= {"id": record.id, "record": call.records.shown(record, fields)}
+            elif isinstance(item, str):
+                result["id"] = item
+            results.append(result)
+        if atomic and problems:
+            raise _refused(call, problems, "ids" if "ids" in call.body else "items")
+    failed = len(problems)
+    body = {"results": results, "succeeded_count": len(results) - failed, "failed_count": failed}
+    return Reply(207, body)
+
+
+def _refused(call: Call, problems: Sequence[tuple[int, Problem]], member: str) -> Problem:
+    errors = []
+    for index, problem in problems:
+        for entry in problem.errors or ({"pointer": "#", "code": problem.code, "detail": problem.detail},):
+            inside = str(entry.get("pointer", "#")).removeprefix("#")
+            errors.append({"pointer": f"#/{member}/{index}{inside}", "code": entry["code"], "detail": entry["detail"]})
+    return Problem("validation_failed", f"{len(problems)} item(s) can't be handled, and nothing was written.", errors)

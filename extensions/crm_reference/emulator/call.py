@@ -1,0 +1,155 @@
+"""What a behaviour or handler gets and gives: the call, its context, the reply."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from crm_reference.contract import Contract, Operation, Resource
+from crm_reference.contract.validation import Validators
+from crm_reference.emulator.clock import Clock
+from crm_reference.emulator.events import Outbox
+from crm_reference.emulator.messages import Problem, Request
+from crm_reference.emulator.query import Cursors
+from crm_reference.emulator.store import Record, Store
+from crm_reference.emulator.tokens import Identity
+
+if TYPE_CHECKING:
+    from crm_reference.emulator.jobs import Jobs
+    from crm_reference.emulator.records import Records
+
+
+@dataclass(slots=True)
+class World:
+    """What one running emulator consists of; shared by all calls."""
+
+    contract: Contract
+    validators: Validators
+    store: Store
+    clock: Clock
+    cursors: Cursors
+    outbox: Outbox
+    faults: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[tuple[str, int], int] = field(default_factory=dict)
+    open_jobs: set[tuple[str, str, str]] = field(default_factory=set)
+
+
+class Context:
+    """Who acts, for which tenant, in which world. Jobs and reactions to events have one too, without a request.
+
+    :param world: The running emulator's parts.
+    :param identity: Who acts.
+    """
+
+    def __init__(self, world: World, identity: Identity) -> None:
+        self.world = world
+        self.identity = identity
+
+    @property
+    def tenant(self) -> str:
+        """The tenant's ID."""
+        return self.identity.tenant
+
+    @property
+    def now(self) -> str:
+        """The present as RFC 3339."""
+        return self.world.clock.now()
+
+    @cached_property
+    def records(self) -> Records:
+        """Records of this tenant, with rules, versions, history and events."""
+        from crm_reference.emulator.records import Records
+
+        return Records(self)
+
+    @cached_property
+    def jobs(self) -> Jobs:
+        """Jobs of this tenant."""
+        from crm_reference.emulator.jobs import Jobs
+
+        return Jobs(self)
+
+    def new_id(self, prefix: str) -> str:
+        """Return a new ID with a prefix."""
+        return self.world.clock.new_id(prefix)
+
+    def emit(self, type: str, subject: str, data: Mapping[str, Any]) -> None:
+        """Emit an event: it goes to the outbox, to listening services, and to webhook endpoints.
+
+        :param type: Event type, ``crm.contact.merged.v1``.
+        :param subject: ID of the record that it is about.
+        :param data: The event's ``data``.
+        """
+        self.world.outbox.emit(self, type, subject, data)
+
+    def resource(self, collection: str) -> Resource:
+        """Return a resource of the contract by its collection."""
+        return self.world.contract.resources[collection]
+
+
+class Call(Context):
+    """One request that passed routing, authentication, limits and parsing.
+
+    :param path: Values of path parameters.
+    :param query: Values of query parameters, typed, defaults filled in.
+    :param headers: Request headers that are parameters, by name as the contract writes it.
+    :param body: Validated body; ``None`` without one.
+    :param record: The record that the path names: the last one whose resource is known.
+    :param parents: All records that the path names, by parameter.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        identity: Identity,
+        operation: Operation,
+        request: Request,
+        path: Mapping[str, str],
+    ) -> None:
+        super().__init__(world, identity)
+        self.operation = operation
+        self.request = request
+        self.path = path
+        self.query: dict[str, Any] = {}
+        self.headers: dict[str, Any] = {}
+        self.body: Any = None
+        self.record: Record | None = None
+        self.parents: dict[str, Record] = {}
+
+    @cached_property
+    def target(self) -> Resource:
+        """The resource that the operation works on."""
+        return self.resource(self.operation.resource)
+
+    @property
+    def found(self) -> Record:
+        """The record that the path names.
+
+        :raises Problem: ``not_found`` where there is none.
+        """
+        if self.record is None:
+            raise Problem("not_found", "No record has this ID.")
+        return self.record
+
+    def event(self, action: str) -> str:
+        """Return the operation's event for a generic action (``created`` ...), or ``""``."""
+        return next((e for e in self.operation.events if e.split(".")[2] == action), "")
+
+
+@dataclass(slots=True)
+class Reply:
+    """What a behaviour answers.
+
+    :param body: JSON data, text, or ``None`` for no body.
+    :param media_type: Of the body.
+    """
+
+    status: int = 200
+    body: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+    media_type: str = "application/json"
+
+
+Behaviour = Callable[[Call], Reply]

@@ -1,0 +1,114 @@
+"""Time and identifiers of a world."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+#: When the world begins: 2026-01-05T09:00:00Z.
+WORLD_START = 1_767_603_600
+
+#: Crockford's base 32, as ULIDs use it.
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+#: Crockford's digits to those that :func:`int` reads.
+_TO_PYTHON = str.maketrans(_ALPHABET, "0123456789abcdefghijklmnopqrstuv")
+#: Time part of every ID that a world clock gives.
+_FROZEN = "01KDVDNA00"
+#: Records of the world have lower numbers.
+_FIRST_NUMBER = int("0101", 32)
+
+
+def iso(seconds: float, /) -> str:
+    """Return an instant as RFC 3339 in UTC with whole seconds.
+
+    >>> iso(WORLD_START)
+    '2026-01-05T09:00:00Z'
+    """
+    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def seconds_of(instant: str, /) -> int:
+    """Return an RFC 3339 instant as seconds since 1970.
+
+    >>> seconds_of("2026-01-05T09:00:00Z") == WORLD_START
+    True
+    """
+    return int(datetime.fromisoformat(instant).timestamp())
+
+
+def days_later(instant: str, days: int, /) -> str:
+    """Return an instant so many days after another."""
+    return iso(seconds_of(instant) + timedelta(days=days).total_seconds())
+
+
+class Clock:
+    """A world's clock and the source of its IDs.
+
+    :param kind: ``world`` starts at a fixed instant and moves a second a request; ``real`` follows the machine.
+    """
+
+    def __init__(self, kind: Literal["world", "real"] = "world") -> None:
+        self.kind = kind
+        self.offset = 0
+        self.seconds = WORLD_START
+        self.numbers: dict[str, int] = {}
+        self._last = (0, 0)
+
+    def tick(self) -> None:
+        """Let one request's time pass."""
+        if self.kind == "world":
+            self.seconds += 1
+
+    def advance(self, seconds: int) -> None:
+        """Move the clock forward.
+
+        :raises ValueError: If ``seconds`` is negative: time never runs backward.
+        """
+        if seconds < 0:
+            raise ValueError("the clock can't be turned back")
+        if self.kind == "world":
+            self.seconds += seconds
+        else:
+            self.offset += seconds
+
+    def time(self) -> float:
+        """Return the present as seconds since 1970."""
+        return self.seconds if self.kind == "world" else time.time() + self.offset
+
+    def now(self) -> str:
+        """Return the present as RFC 3339."""
+        return iso(self.time())
+
+    def seen(self, id: str) -> None:
+        """Number new IDs of a prefix behind one that exists; IDs of other shapes are passed over."""
+        prefix, _, body = id.partition("_")
+        if self.kind == "world" and body.startswith(_FROZEN):
+            number = int(body[len(_FROZEN) :].translate(_TO_PYTHON), 32)
+            self.numbers[prefix] = max(self.numbers.get(prefix, _FIRST_NUMBER), number + 1)
+
+    def new_id(self, prefix: str) -> str:
+        """Return a new prefixed ULID; a world's are numbered for each prefix from ``...0101``.
+
+        >>> Clock().new_id("con")
+        'con_01KDVDNA000000000000000101'
+        """
+        if self.kind == "world":
+            number = self.numbers.get(prefix, _FIRST_NUMBER)
+            self.numbers[prefix] = number + 1
+            return f"{prefix}_{_FROZEN}{_base32(number, 16)}"
+        milliseconds = int(time.time() * 1000)
+        last, random = self._last
+        # Within one millisecond IDs count up (ULID spec, monotonicity), so that their order is the order of creation.
+        random = random + 1 if milliseconds <= last else secrets.randbits(79)
+        self._last = (max(milliseconds, last), random)
+        return f"{prefix}_{_base32(self._last[0], 10)}{_base32(random, 16)}"
+
+
+def _base32(number: int, width: int) -> str:
+    digits = []
+    for _ in range(width):
+        digits.append(_ALPHABET[number & 31])
+        number >>= 5
+    return "".join(reversed(digits))

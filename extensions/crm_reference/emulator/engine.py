@@ -1,0 +1,392 @@
+"""The emulator: a request goes in, and an answer that the contract allows comes out.
+
+Checks run in the contract's precedence: route, method, address limit, token, scope, client limit, media type, size, syntax,
+record, precondition, schema, rules. Any layer raises :class:`Problem`; the engine renders it. Then the engine holds its own answer
+against the contract: an answer that the contract doesn't allow is a bug, and raises :class:`ContractBreach`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+
+from crm_reference.contract import Contract, Operation
+from crm_reference.contract.validation import Validators
+from crm_reference.emulator import control, jobs, registry
+from crm_reference.emulator.behaviours import BEHAVIOURS
+from crm_reference.emulator.call import Behaviour, Call, Reply, World
+from crm_reference.emulator.clock import Clock
+from crm_reference.emulator.events import Outbox
+from crm_reference.emulator.idempotency import Idempotency
+from crm_reference.emulator.limits import Limits
+from crm_reference.emulator.messages import PROBLEM_JSON, Problem, Request, Response
+from crm_reference.emulator.parsing import parse_body, parse_parameters, validate_body
+from crm_reference.emulator.problems import as_problem
+from crm_reference.emulator.query import Cursors
+from crm_reference.emulator.routing import Router
+from crm_reference.emulator.seeding import seed
+from crm_reference.emulator.store import Store, StoreError
+from crm_reference.emulator.tokens import Identity, Tokens
+from crm_reference.emulator.webhooks import Webhooks
+
+#: Path prefix of the API: the major version stands in the server's URL and in no path of the contract.
+PREFIX = "/v1"
+
+_NOBODY = Identity("", "", "", frozenset(), "all", "", 0, {})
+
+
+class ContractBreach(AssertionError):
+    """The emulator gave an answer that the contract doesn't allow: a bug in a behaviour, a handler or a specification."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """That an operation answered.
+
+    :param live: Whether the answer was computed from state rather than scripted.
+    """
+
+    operation: str
+    status: int
+    live: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A world's whole state, to come back to."""
+
+    content: bytes
+    seconds: int
+    numbers: Mapping[str, int]
+    open_jobs: frozenset[tuple[str, str, str]]
+
+
+class Engine:
+    """A stateful emulator of every service in a contract.
+
+    :param contract: What to behave as.
+    :param world: ``brightwater`` (the records of ``examples/world``) or ``empty``.
+    :param database: File to keep the world in; in memory where ``None``. A file that has a world already goes on with it.
+    :param clock: ``world`` (fixed start, a second a request) or ``real``.
+    :param limits: Whether quotas hold.
+    """
+
+    def __init__(
+        self,
+        contract: Contract,
+        *,
+        world: str = "brightwater",
+        database: Path | None = None,
+        clock: Literal["world", "real"] = "world",
+        limits: bool = True,
+    ) -> None:
+        registry.load_services()
+        self.contract = contract
+        self.world_name = world
+        self.limits = Limits(limits)
+        self.tokens = Tokens(contract)
+        self.idempotency = Idempotency()
+        self.hits: list[Hit] = []
+        self.webhooks = Webhooks()
+        self.scripts: dict[str, Mapping[str, Any]] = {}
+        store = Store(database)
+        self.world = World(contract, Validators(contract.library), store, Clock(clock), Cursors(), Outbox(store, self.webhooks))
+        self._router = Router(contract.operations.values())
+        self._behaviours: dict[str, Behaviour | None] = {}
+        self._index()
+        if store.is_empty:
+            seed(self.world, world)
+        else:
+            self._resume()
+        self._fresh = self.snapshot() if database is None else None
+
+    # -- the one function ------------------------------------------------------------------------------------------------
+
+    def handle(self, request: Request, /) -> Response:
+        """Answer a request.
+
+        :raises ContractBreach: If the answer isn't one that the contract allows.
+        """
+        if request.path.startswith("/_emulator"):
+            return control.handle(self, request)
+        self.world.clock.tick()
+        request_id = self.world.clock.new_id("req")
+        operation: Operation | None = None
+        headers = {"X-Request-Id": request_id}
+        try:
+            if self.world.open_jobs:
+                jobs.advance(self.world)
+            operation, path = self._route(request)
+            reply = self._answer(operation, path, request, headers)
+        except Problem as problem:
+            reply = self._refusal(problem, request, request_id)
+        response = _render(reply, headers)
+        if operation is not None:
+            self._check(operation, response)
+            self._note(operation, response.status)
+        return response
+
+    def _route(self, request: Request) -> tuple[Operation, dict[str, str]]:
+        found = (
+            self._router.match(request.path.removeprefix(PREFIX), request.method) if request.path.startswith(PREFIX + "/") else None
+        )
+        if found is None:
+            raise Problem("route_not_found", f"No operation has the path {request.path[:200]}.")
+        operations, path = found
+        operation = operations.get(request.method)
+        if operation is None:
+            allowed = ", ".join(sorted(operations))
+            raise Problem("method_not_allowed", f"This path takes {allowed}.", headers={"Allow": allowed})
+        return operation, path
+
+    def _answer(self, operation: Operation, path: dict[str, str], request: Request, headers: dict[str, str]) -> Reply:
+        now = self.world.clock.time()
+        policy = self.contract.policies[operation.policy]
+        headers |= self.limits.headers(policy, policy.requests, policy.window_seconds)
+        identity = self._identify(operation, request, now)
+        headers |= self.limits.spend(policy, identity.tenant, identity.client or request.address, now)
+        call = Call(self.world, identity, operation, request, path)
+        body = parse_body(operation, request, policy.payload_limit_bytes)
+        call.query, call.headers = parse_parameters(self.world.validators, operation, request, path)
+        key = call.headers.get("Idempotency-Key")
+        if key:
+            kept = self.idempotency.look(identity, operation.id, key, request, now)
+            if kept is not None:
+                return Reply(kept.status, kept.body, {**kept.headers, "Idempotency-Replayed": "true"}, kept.media_type)
+        with self.world.store.transaction():
+            self._load_records(call)
+            self._check_precondition(call)
+            validate_body(self.world.validators, operation, request, body)
+            call.body = body
+            reply = self._behave(call)
+        if key and reply.status < 500:
+            self.idempotency.keep(identity, operation.id, key, request, now, reply)
+        return reply
+
+    def _identify(self, operation: Operation, request: Request, now: float) -> Identity:
+        if operation.public:
+            return _NOBODY
+        self.limits.check_address(request.address, now)
+        try:
+            identity = self.tokens.verify(request.headers.get("authorization"), now)
+        except Problem:
+            self.limits.note_failure(request.address, now)
+            raise
+        if not identity.scopes.issuperset(operation.scopes):
+            needed = " ".join(operation.scopes)
+            challenge = f'Bearer realm="crm", error="insufficient_scope", scope="{needed}"'
+            raise Problem(
+                "insufficient_scope",
+                f"This needs the scope {needed}.",
+                headers={"WWW-Authenticate": challenge},
+                required_scopes=list(operation.scopes),
+            )
+        return identity
+
+    def _load_records(self, call: Call) -> None:
+        """Load every record that the path names by a known resource, so that 404 precedes what the body breaks."""
+        path = call.operation.path
+        for resource in self._resources_on(path):
+            parameter = path[len(resource.path) + 2 :].partition("}")[0]
+            wants_deleted = call.operation.behaviour == "restore" and path.startswith(f"{resource.path}/{{{parameter}}}/restore")
+            record = call.records.get(resource.collection, call.path[parameter], deleted=wants_deleted)
+            if resource.parent:
+                owner = record.doc.get(resource.parent["property"])
+                if owner != call.path.get(resource.parent["parameter"], owner):
+                    raise Problem("not_found", f"No record of {resource.collection} has the ID {record.id} there.")
+            call.parents[parameter] = record
+            call.record = record
+
+    def _resources_on(self, path: str) -> list[Any]:
+        found = [r for r in self.contract.resources.values() if path.startswith(r.path + "/{")]
+        return sorted(found, key=lambda r: len(r.path))
+
+    def _check_precondition(self, call: Call) -> None:
+        wanted = call.headers.get("If-Match")
+        if wanted is None and "428" in call.operation.responses:
+            raise Problem("precondition_required", "Send the record's ETag in If-Match.")
+        if wanted is not None and call.record is not None and wanted not in (call.record.etag, "*"):
+            raise Problem("version_mismatch", f"If-Match is {wanted}, and the record's ETag is {call.record.etag}.")
+
+    def _behave(self, call: Call) -> Reply:
+        behaviour = self.behaviour(call.operation)
+        if behaviour is not None:
+            return behaviour(call)
+        script = self.scripts.get(call.operation.id)
+        if script is not None:
+            headers = dict(script.get("headers", {}))
+            media = headers.pop("Content-Type", PROBLEM_JSON if script["status"] >= 400 else "application/json")
+            return Reply(script["status"], script.get("body"), headers, media)
+        raise ContractBreach(
+            f"{call.operation.place}: {call.operation.id} has no behaviour; give its path a known shape, "
+            f"or write a handler in emulator/services/{call.operation.service.replace('-', '_')}.py"
+        )
+
+    def behaviour(self, operation: Operation, /) -> Behaviour | None:
+        """Return what computes an operation's answer: a handler, else a generic behaviour, else ``None``."""
+        if operation.id not in self._behaviours:
+            handler = registry.HANDLERS.get(operation.id)
+            self._behaviours[operation.id] = handler or BEHAVIOURS.get(operation.behaviour)
+        return self._behaviours[operation.id]
+
+    def is_live(self, operation: str, /) -> bool:
+        """Tell whether an operation's answers are computed from state."""
+        return self.behaviour(self.contract.operations[operation]) is not None
+
+    def _refusal(self, problem: Problem, request: Request, request_id: str) -> Reply:
+        body = as_problem(self.contract, problem, request_id, request.path)
+        return Reply(body["status"], body, problem.headers, PROBLEM_JSON)
+
+    def _check(self, operation: Operation, response: Response) -> None:
+        declared = operation.responses.get(str(response.status))
+        if declared is None:
+            if response.status == 405:
+                return
+            raise ContractBreach(
+                f"{operation.place}: {operation.id} answers {response.status}, which it doesn't declare: {response.body[:300]!r}"
+            )
+        if not response.body:
+            if declared.media:
+                raise ContractBreach(f"{declared.place}: {operation.id} answers {response.status} without its body")
+            return
+        media = response.headers.get("Content-Type", "")
+        schema = declared.media.get(media)
+        if schema is None:
+            raise ContractBreach(f"{declared.place}: {operation.id} answers {response.status} as {media}, which it doesn't declare")
+        data = orjson.loads(response.body) if media.endswith("json") else response.body.decode()
+        if not self.world.validators.is_valid(schema, data):
+            errors = "; ".join(f"{e.pointer or '/'}: {e.detail}" for e in self.world.validators.errors(schema, data)[:5])
+            raise ContractBreach(
+                f"{declared.place}: {operation.id} answers {response.status} with a body that its schema refuses: {errors}"
+            )
+
+    def _note(self, operation: Operation, status: int) -> None:
+        self.hits.append(Hit(operation.id, status, self.behaviour(operation) is not None))
+        if len(self.hits) > 100_000:
+            del self.hits[:50_000]
+        key = (operation.id, status)
+        self.world.metrics[key] = self.world.metrics.get(key, 0) + 1
+
+    # -- the world -------------------------------------------------------------------------------------------------------
+
+    @property
+    def clock(self) -> Clock:
+        """The world's clock."""
+        return self.world.clock
+
+    @property
+    def outbox(self) -> list[dict[str, Any]]:
+        """Every event of this world, in the order of emission."""
+        return self.world.store.events()
+
+    @property
+    def deliveries(self) -> list[dict[str, Any]]:
+        """Every webhook delivery of this world."""
+        return [d.as_dict() for d in self.webhooks.deliveries]
+
+    def token(self, principal: str, /, **options: Any) -> str:
+        """Return a signed token of one of the world's principals; options as in :meth:`Tokens.make`.
+
+        :raises KeyError: If the world has no such principal.
+        """
+        return self.tokens.make(self.contract.principals[principal], self.clock.time(), **options)
+
+    def advance(self, seconds: int, /) -> None:
+        """Move the clock forward and let jobs catch up."""
+        self.clock.advance(seconds)
+        jobs.advance(self.world)
+
+    def deliver(self, event: Mapping[str, Any], /) -> None:
+        """Let an event of another service arrive: listening services react as if it had been published.
+
+        :param event: ``type``, ``data``, ``tenantid``; the rest of the envelope is filled in.
+        """
+        from crm_reference.emulator.call import Context
+
+        tenant = event.get("tenantid") or next(iter(self.contract.principals.values())).tenant
+        identity = Identity(tenant, "", f"service:{event.get('source', '')}", frozenset(self.contract.scopes), "all", "", 0, {})
+        full = {"specversion": "1.0", "id": self.clock.new_id("evt"), "time": self.clock.now(), "tenantid": tenant, **event}
+        with self.world.store.transaction():
+            self.world.outbox.hand_on(Context(self.world, identity), full)
+
+    def fault(self, dependency: str, kind: str = "down", /) -> None:
+        """Make a dependency fail until the world is reset: a service's slug, or ``database``."""
+        self.world.faults[dependency] = kind
+
+    def vector(self, service: str, computation: str, input: Any, /) -> Any:
+        """Run a registered computation on a vector's input.
+
+        :raises KeyError: If the service registers no such computation.
+        """
+        return registry.COMPUTATIONS[service, computation](input)
+
+    def snapshot(self) -> Snapshot:
+        """Return the world's state."""
+        clock = self.world.clock
+        return Snapshot(self.world.store.snapshot(), clock.seconds, dict(clock.numbers), frozenset(self.world.open_jobs))
+
+    def restore(self, snapshot: Snapshot, /) -> None:
+        """Put the world back to a snapshot. Limits, kept answers, hits and deliveries begin anew."""
+        self.world.store.restore(snapshot.content)
+        self.world.clock.seconds = snapshot.seconds
+        self.world.clock.numbers = dict(snapshot.numbers)
+        self.world.open_jobs = set(snapshot.open_jobs)
+        self.world.faults.clear()
+        self.world.metrics.clear()
+        self.world.outbox.forget()
+        self.webhooks.deliveries.clear()
+        self.limits.reset()
+        self.idempotency.reset()
+        self.hits.clear()
+
+    def reset(self) -> None:
+        """Begin the world anew.
+
+        :raises StoreError: If the world is kept in a file.
+        """
+        if self._fresh is None:
+            raise StoreError(f"{self.world.store.database}: a world in a file isn't reset; remove the file to begin anew")
+        self.restore(self._fresh)
+
+    def close(self) -> None:
+        """Keep what must be kept and close the database."""
+        self.world.store.close()
+
+    def _index(self) -> None:
+        """Index what every write looks up: unique fields, and the fields by which records refer to others."""
+        for resource in self.contract.resources.values():
+            for rule in resource.rules:
+                if rule.kind == "unique":
+                    self.world.store.index(
+                        resource.collection, rule.options["fields"][0], fold=not rule.options.get("case_sensitive")
+                    )
+                elif rule.kind == "reference":
+                    self.world.store.index(resource.collection, rule.options["field"])
+            if resource.parent:
+                self.world.store.index(resource.collection, resource.parent["property"])
+
+    def _resume(self) -> None:
+        """Go on with a world that a file holds: number new records behind the ones that it has."""
+        for id in self.world.store.ids():
+            if id:
+                self.world.clock.seen(id)
+        self.world.open_jobs = jobs.open_jobs(self.world)
+
+
+def _render(reply: Reply, headers: dict[str, str]) -> Response:
+    out = {**headers, **reply.headers}
+    if reply.body is None:
+        return Response(reply.status, out)
+    out["Content-Type"] = reply.media_type
+    body = (
+        reply.body
+        if isinstance(reply.body, bytes)
+        else reply.body.encode()
+        if isinstance(reply.body, str)
+        else orjson.dumps(reply.body)
+    )
+    return Response(reply.status, out, body)

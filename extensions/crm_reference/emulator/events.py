@@ -1,0 +1,76 @@
+"""Events: CloudEvents in an outbox, handed to listening services and to webhook endpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from crm_reference.emulator.registry import LISTENERS
+from crm_reference.emulator.store import Store
+from crm_reference.emulator.webhooks import Webhooks
+
+if TYPE_CHECKING:
+    from crm_reference.emulator.call import Context
+
+#: How deep reactions to reactions may go: two services that answer each other for ever are a bug.
+_MAX_DEPTH = 8
+
+
+class EventLoop(RuntimeError):
+    """Services reacted to each other's events without end."""
+
+
+class Outbox:
+    """Where events go. They are written in the transaction of the change that they tell of, so that none is lost or invented."""
+
+    def __init__(self, store: Store, webhooks: Webhooks) -> None:
+        self._store = store
+        self._webhooks = webhooks
+        self._depth = 0
+        self._heard: set[tuple[str, str]] = set()
+
+    def emit(self, context: Context, type: str, subject: str, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Build an event (CloudEvents 1.0.2, structured mode), keep it, and hand it on.
+
+        :raises KeyError: If no AsyncAPI document declares the type: an undocumented event is a bug.
+        """
+        declared = context.world.contract.events[type]
+        event = {
+            "specversion": "1.0",
+            "id": context.new_id("evt"),
+            "source": f"/services/{declared.service}",
+            "type": type,
+            "subject": subject,
+            "time": context.now,
+            "datacontenttype": "application/json",
+            "dataschema": f"https://docs.crm.example/events/{type}",
+            "tenantid": context.tenant,
+            "actor": context.identity.actor,
+            "sequence": f"{self._store.last_event() + 1:020d}",
+            "data": dict(data),
+        }
+        self._store.append_event(context.tenant, type, event)
+        self._webhooks.enqueue(context, event)
+        self.hand_on(context, event)
+        return event
+
+    def hand_on(self, context: Context, event: Mapping[str, Any]) -> None:
+        """Let every listening service react once; a second delivery of the same event changes nothing.
+
+        :raises EventLoop: If reactions nest deeper than eight.
+        """
+        if self._depth >= _MAX_DEPTH:
+            raise EventLoop(f"services react to each other without end; the last event was {event['type']}")
+        self._depth += 1
+        try:
+            for listener in LISTENERS.get(event["type"], ()):
+                key = (event["id"], f"{listener.__module__}.{listener.__qualname__}")
+                if key not in self._heard:
+                    self._heard.add(key)
+                    listener(context, event)
+        finally:
+            self._depth -= 1
+
+    def forget(self) -> None:
+        """Forget which events were heard: for a fresh world."""
+        self._heard.clear()

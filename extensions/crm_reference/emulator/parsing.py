@@ -1,0 +1,209 @@
+"""Parameters and bodies: from what came over the wire to typed, validated values."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from crm_reference.contract import Operation, Parameter
+from crm_reference.contract.validation import FieldError, Validators
+from crm_reference.emulator.messages import Problem, Request
+
+_INTEGER = re.compile(r"-?\d{1,18}")
+_NUMBER = re.compile(r"-?\d{1,18}(\.\d{1,18})?")
+
+#: Deepest nesting of a body; deeper ones cost stack and serve nobody.
+MAX_DEPTH = 32
+
+
+def parse_parameters(
+    validators: Validators, operation: Operation, request: Request, path: Mapping[str, str], /
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return query and header parameters, typed, with defaults.
+
+    :raises Problem: ``unknown_parameter`` or ``malformed_parameter`` (400); ``not_found`` where a path parameter can't be an ID.
+    """
+    sent: dict[str, list[str]] = {}
+    for name, value in request.query:
+        sent.setdefault(name, []).append(value)
+    query: dict[str, Any] = {}
+    headers: dict[str, Any] = {}
+    errors: list[dict[str, str]] = []
+    for parameter in operation.parameters:
+        if parameter.location == "path":
+            if not validators.is_valid(parameter.schema, path.get(parameter.name)):
+                raise Problem("not_found", f"Nothing can have the {parameter.name} {path.get(parameter.name, '')[:80]}.")
+            continue
+        values = sent.pop(parameter.name, None) if parameter.location == "query" else _header(request, parameter.name)
+        target = query if parameter.location == "query" else headers
+        if not values:
+            if parameter.required:
+                errors.append(_entry(parameter, "required", f"{parameter.name} is required"))
+            elif parameter.default is not None:
+                target[parameter.name] = parameter.default
+            continue
+        value, complaint = _typed(validators, parameter, values)
+        if complaint is not None:
+            errors.append(_entry(parameter, *complaint))
+        target[parameter.name] = value
+    if sent:
+        known = ", ".join(p.name for p in operation.parameters if p.location == "query") or "none"
+        unknown = [
+            {"parameter": name[:120], "in": "query", "code": "unknown_parameter", "detail": f"this operation takes {known}"[:500]}
+            for name in sent
+        ]
+        raise Problem("unknown_parameter", f"{len(unknown)} query parameter(s) are unknown; see errors.", unknown)
+    if errors:
+        raise Problem("malformed_parameter", f"{len(errors)} parameter(s) can't be read; see errors.", errors)
+    return query, headers
+
+
+def _header(request: Request, name: str) -> list[str] | None:
+    value = request.headers.get(name.lower())
+    return None if value is None else [value]
+
+
+def _entry(parameter: Parameter, code: str, detail: str) -> dict[str, str]:
+    return {"parameter": parameter.name, "in": parameter.location, "code": code, "detail": detail}
+
+
+def _typed(validators: Validators, parameter: Parameter, values: list[str]) -> tuple[Any, tuple[str, str] | None]:
+    schema = parameter.schema.resolved()
+    kind = schema.get("type")
+    if kind == "array":
+        parts = [part for value in values for part in value.split(",")]
+        inner = schema.child("items").resolved().get("type") if "items" in schema else "string"
+        value: Any = [_scalar(part, inner) for part in parts]
+    elif len(values) > 1:
+        return None, ("invalid_value", f"{parameter.name} stands more than once")
+    else:
+        value = _scalar(values[0], kind)
+    found = validators.errors(parameter.schema, value)
+    if not found:
+        return value, None
+    return value, (found[0].code, found[0].detail)
+
+
+def _scalar(text: str, kind: Any) -> Any:
+    """Return a parameter's text in its type; text that doesn't fit stays text, and the schema refuses it."""
+    if kind == "integer" and _INTEGER.fullmatch(text):
+        return int(text)
+    if kind == "number" and _NUMBER.fullmatch(text):
+        return float(text)
+    if kind == "boolean" and text in ("true", "false"):
+        return text == "true"
+    return text
+
+
+def parse_body(operation: Operation, request: Request, limit: int, /) -> Any:
+    """Return the body as data; ``None`` where the operation takes none or an optional one was left out.
+
+    :param limit: Most bytes that the policy class allows; 0 where the class has no bodies.
+    :raises Problem: 415, 413 or ``malformed_json`` (400), in this order.
+    """
+    if operation.body is None:
+        return None
+    media = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if request.body and media not in operation.body.media:
+        raise Problem("unsupported_media_type", "Send the body as " + " or ".join(operation.body.media) + ".")
+    if limit and len(request.body) > limit:
+        raise Problem("content_too_large", f"The body has {len(request.body)} bytes; {limit} are allowed here.")
+    if not request.body:
+        if operation.body.required:
+            raise Problem("malformed_json", "The body is missing; this operation needs one.")
+        return None
+    if not media.endswith("json"):
+        return request.body
+    return _json(request.body)
+
+
+def _json(body: bytes) -> Any:
+    try:
+        data = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        # The message names the position only: the body may hold secrets.
+        raise Problem("malformed_json", f"The body is not JSON: line {error.lineno}, column {error.colno}.") from None
+    if b"}" in body and _has_duplicate_keys(body):
+        raise Problem("malformed_json", "The body has a key twice in one object.")
+    if _too_deep(data):
+        raise Problem("malformed_json", f"The body is nested deeper than {MAX_DEPTH} levels.")
+    return data
+
+
+def _has_duplicate_keys(body: bytes) -> bool:
+    """Tell whether an object has a key twice, which orjson lets pass (RFC 8259, section 4, advises against it).
+
+    Counting quotes followed by a colon against the members that were parsed is as good and twenty times as fast as a second
+    parse; only where the counts differ, which text with a quote and colon can cause, is the body parsed again.
+    """
+    parsed = 0
+    stack: list[Any] = [orjson.loads(body)]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, dict):
+            parsed += len(value)
+            stack.extend(value.values())
+        elif isinstance(value, list):
+            stack.extend(value)
+    if len(re.findall(rb'"\s*:', body)) == parsed:
+        return False
+    try:
+        json.loads(body, object_pairs_hook=_refuse_duplicates)
+    except _DuplicateKey:
+        return True
+    return False
+
+
+class _DuplicateKey(ValueError):
+    pass
+
+
+def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise _DuplicateKey
+    return found
+
+
+def _too_deep(data: Any) -> bool:
+    level = [data]
+    for _ in range(MAX_DEPTH):
+        following: list[Any] = []
+        for value in level:
+            if isinstance(value, dict):
+                following.extend(v for v in value.values() if isinstance(v, dict | list))
+            elif isinstance(value, list):
+                following.extend(v for v in value if isinstance(v, dict | list))
+        if not following:
+            return False
+        level = following
+    return True
+
+
+def validate_body(validators: Validators, operation: Operation, request: Request, data: Any, /) -> None:
+    """Check a body against its schema.
+
+    :raises Problem: ``validation_failed`` (422) with an entry for each breach.
+    """
+    if operation.body is None or isinstance(data, bytes) or (data is None and not request.body):
+        return
+    media = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    found = [_read_only(operation, e) for e in validators.errors(operation.body.media[media], data)]
+    if found:
+        entries = [e.as_dict() for e in found[:100]]
+        noun = "field is" if len(found) == 1 else "fields are"
+        raise Problem("validation_failed", f"{len(found)} {noun} not valid; see errors.", entries)
+
+
+#: Members that the platform sets on every record: a client that sends one is told so rather than that it is unknown.
+_PLATFORM = {"id", "object", "created_at", "updated_at", "created_by", "updated_by", "version", "deleted_at"}
+
+
+def _read_only(operation: Operation, error: FieldError) -> FieldError:
+    if error.code == "unknown_field" and error.pointer.removeprefix("/") in _PLATFORM:
+        return FieldError(error.pointer, "read_only", "is set by the platform and can't be sent")
+    return error

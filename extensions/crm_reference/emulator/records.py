@@ -1,0 +1,300 @@
+"""Records with everything that a write means: platform fields, custom fields, rules, versions, change log, events, ``on_delete``.
+
+Behaviours and handlers write through this and nothing else, so that no path around a rule exists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from crm_reference.contract import Resource
+from crm_reference.contract.schema_tree import property_node
+from crm_reference.emulator import custom_fields, rules
+from crm_reference.emulator.clock import days_later
+from crm_reference.emulator.messages import Problem
+from crm_reference.emulator.query import Fields, words_of
+from crm_reference.emulator.store import Record
+
+if TYPE_CHECKING:
+    from crm_reference.emulator.call import Context
+
+#: Members that the platform sets; they are no changes of their own.
+PLATFORM = ("id", "object", "created_at", "updated_at", "created_by", "updated_by", "version", "deleted_at")
+
+
+def merge_patch(target: Any, patch: Any, /) -> Any:
+    """Return a JSON merge patch applied (RFC 7396, section 2).
+
+    >>> merge_patch({"a": 1, "b": {"c": 2}}, {"a": None, "b": {"d": 3}})
+    {'b': {'c': 2, 'd': 3}}
+    """
+    if not isinstance(patch, Mapping):
+        return patch
+    result = dict(target) if isinstance(target, Mapping) else {}
+    for name, value in patch.items():
+        if value is None:
+            result.pop(name, None)
+        else:
+            result[name] = merge_patch(result.get(name), value)
+    return result
+
+
+class Records:
+    """Records of the context's tenant."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._store = context.world.store
+        self._tenant = context.tenant
+
+    # -- reading ---------------------------------------------------------------------------------------------------------
+
+    def get(self, collection: str, id: str, /, *, deleted: bool = False) -> Record:
+        """Return a record that the caller may see.
+
+        :raises Problem: ``not_found``; ``merged`` where it was merged away.
+        """
+        record = self._store.get(self._tenant, collection, id, deleted=True)
+        if record is not None and (into := record.doc.get("_merged_into")) and not deleted:
+            raise Problem("merged", f"This record was merged into {into}; use that one.", merged_into=into)
+        if record is None or (record.deleted_at and not deleted) or not self.visible(record):
+            raise Problem("not_found", f"No record of {collection} has the ID {id}.")
+        return record
+
+    def peek(self, collection: str, id: str, /) -> Record | None:
+        """Return a living record, or ``None``, whoever may see it."""
+        return self._store.get(self._tenant, collection, id)
+
+    def find(self, collection: str, /, **equal: Any) -> list[Record]:
+        """Return the living records whose members equal the given values."""
+        return self._store.find(self._tenant, collection, **equal)
+
+    def visible(self, record: Record, /) -> bool:
+        """Tell whether the caller may see a record: all of them, or its own where the token says so."""
+        if self._context.identity.sees != "own":
+            return True
+        resource = self._context.world.contract.resources.get(record.collection)
+        return resource is None or not resource.owner or record.doc.get(resource.owner) == self._context.identity.user
+
+    # -- writing ---------------------------------------------------------------------------------------------------------
+
+    def create(
+        self, collection: str, body: Mapping[str, Any], /, *, event: str = "", id: str = "", action: str = "created"
+    ) -> Record:
+        """Create a record: defaults, platform fields, custom fields, rules; then the change log and the event.
+
+        :param event: Event to emit with ``record`` as data; none where empty.
+        :raises Problem: What a rule or a custom field's definition says.
+        """
+        context, resource = self._context, self._context.resource(collection)
+        now = context.now
+        doc: dict[str, Any] = {"id": id or context.new_id(resource.prefix), "object": resource.object}
+        doc |= self._defaults(resource) | {k: v for k, v in body.items() if v is not None}
+        if resource.owner and not doc.get(resource.owner) and context.identity.user:
+            doc[resource.owner] = context.identity.user
+        doc |= {"created_at": now, "updated_at": now}
+        if property_node(resource.node, ["created_by"]) is not None:
+            doc["created_by"] = context.identity.actor
+        if resource.extensible:
+            self._refuse(custom_fields.check(context, resource.extensible, doc.get("custom_fields", {})))
+        rules.enforce(context, resource, doc, None)
+        record = Record(collection, doc["id"], 1, doc)
+        self._write(resource, record, action, _differences({}, doc))
+        if event:
+            context.emit(event, record.id, {"record": self.public(record)})
+        return record
+
+    def change(
+        self,
+        record: Record,
+        patch: Mapping[str, Any],
+        /,
+        *,
+        event: str = "",
+        action: str = "updated",
+        touched: Mapping[str, Any] | None = None,
+    ) -> Record:
+        """Change a record by a merge patch. A patch that changes nothing writes nothing and emits nothing.
+
+        :param touched: Custom fields to check in place of those in the patch.
+        :return: The record as it is now; the one that was given stays as it was.
+        :raises Problem: What a rule or a custom field's definition says.
+        """
+        return self.replace(
+            record,
+            merge_patch(record.doc, patch),
+            event=event,
+            action=action,
+            touched=patch.get("custom_fields") or {} if touched is None else touched,
+        )
+
+    def replace(
+        self,
+        record: Record,
+        doc: Mapping[str, Any],
+        /,
+        *,
+        event: str = "",
+        action: str = "updated",
+        touched: Mapping[str, Any] | None = None,
+    ) -> Record:
+        """Write a whole document in a record's place; like :meth:`change` in everything else."""
+        context, resource = self._context, self._context.resource(record.collection)
+        differences = _differences(record.doc, doc)
+        if not differences and record.deleted_at is None and _hidden(record.doc) == _hidden(doc):
+            return record
+        new = dict(doc)
+        new["updated_at"] = context.now
+        if property_node(resource.node, ["updated_by"]) is not None:
+            new["updated_by"] = context.identity.actor
+        if resource.extensible:
+            errors = custom_fields.check(context, resource.extensible, new.get("custom_fields", {}), touched=touched)
+            self._refuse(errors)
+        old = record.doc if record.deleted_at is None else {**record.doc, "_restoring": True}
+        rules.enforce(context, resource, new, old)
+        changed = Record(record.collection, record.id, record.version + 1, new)
+        new.pop("deleted_at", None)
+        self._write(resource, changed, action, differences)
+        if event:
+            data = {"record": self.public(changed), "changed_fields": [d["field"] for d in differences]}
+            data["previous"] = {d["field"]: d["old_value"] for d in differences if "old_value" in d}
+            context.emit(event, record.id, data)
+        return changed
+
+    def delete(self, record: Record, /, *, event: str = "", action: str = "deleted") -> None:
+        """Delete a record, softly where its resource says so, after what refers to it was asked.
+
+        :raises Problem: Where a rule of ``on_delete: restrict`` holds on to it.
+        """
+        context, resource = self._context, self._context.resource(record.collection)
+        self._release(record)
+        gone = Record(record.collection, record.id, record.version + 1, dict(record.doc), context.now)
+        gone.doc["deleted_at"] = context.now
+        if resource.delete == "soft":
+            self._write(resource, gone, action, [])
+        else:
+            self._store.remove(self._tenant, record.collection, record.id)
+            self._store.log(self._tenant, gone, action, context.now, context.identity.actor, {"changes": []})
+        if event:
+            data = {"id": record.id, "object": resource.object, "version": gone.version, "deleted_at": context.now}
+            context.emit(event, record.id, {"record": data})
+
+    def restore(self, record: Record, /, *, event: str = "") -> Record:
+        """Bring a soft-deleted record back.
+
+        :raises Problem: ``not_found`` once its days are over; a unique rule's code where its place was taken meanwhile.
+        """
+        resource = self._context.resource(record.collection)
+        if record.deleted_at is None:
+            return record
+        if days_later(record.deleted_at, resource.restore_days) <= self._context.now:
+            raise Problem("not_found", f"The record was deleted more than {resource.restore_days} days ago and is gone.")
+        doc = {k: v for k, v in record.doc.items() if k != "deleted_at"}
+        restored = self.replace(record, doc, action="restored", touched={})
+        if event:
+            self._context.emit(event, record.id, {"record": self.public(restored)})
+        return restored
+
+    # -- representation --------------------------------------------------------------------------------------------------
+
+    def public(self, record: Record, /) -> dict[str, Any]:
+        """Return a record as every reader sees it: without the emulator's own members and without secrets."""
+        resource = self._context.resource(record.collection)
+        doc = {k: v for k, v in record.doc.items() if not k.startswith("_")}
+        for name, property_ in resource.node.get("properties", {}).items():
+            if name in doc and (property_.get("writeOnly") or property_.get("x-sensitive") == "secret"):
+                del doc[name]
+        if "version" in resource.node.get("properties", {}):
+            doc["version"] = record.version
+        return doc
+
+    def shown(self, record: Record, /, fields: Iterable[str] = ()) -> dict[str, Any]:
+        """Return a record as this caller sees it: :meth:`public`, less masked fields, less what ``fields`` leaves out."""
+        doc = self.public(record)
+        resource = self._context.resource(record.collection)
+        for name, property_ in resource.node.get("properties", {}).items():
+            scope = property_.get("x-masked")
+            if scope and scope not in self._context.identity.scopes:
+                doc.pop(name, None)
+        wanted = set(fields)
+        if not wanted:
+            return doc
+        heads = {name.split(".")[0] for name in wanted} | {"id", "object"}
+        shown = {k: v for k, v in doc.items() if k in heads}
+        for name in wanted:
+            head, _, rest = name.partition(".")
+            if rest and head not in wanted and isinstance(shown.get(head), dict):
+                inner = {n.partition(".")[2] for n in wanted if n.startswith(head + ".")}
+                shown[head] = {k: v for k, v in shown[head].items() if k in inner}
+        return shown
+
+    def fields(self, collection: str, /) -> Fields:
+        """Return what can be filtered, sorted and searched in a collection, custom fields included."""
+        resource = self._context.resource(collection)
+        custom = custom_fields.query_fields(self._context, resource.extensible) if resource.extensible else {}
+        return Fields(resource, custom)
+
+    # -- inside ----------------------------------------------------------------------------------------------------------
+
+    def _defaults(self, resource: Resource) -> dict[str, Any]:
+        schema = self._context.world.contract.schemas.get(resource.create or resource.schema)
+        properties = schema.node.get("properties", {}) if schema else {}
+        found = {}
+        for name in properties:
+            node = property_node(schema.node, [name]) if schema else None
+            default = properties[name].get("default", node.get("default") if node else None)
+            if default is not None:
+                found[name] = default
+        return found
+
+    def _refuse(self, errors: list[dict[str, str]]) -> None:
+        if errors:
+            raise Problem("validation_failed", f"{len(errors)} custom field(s) are not valid; see errors.", errors)
+
+    def _write(self, resource: Resource, record: Record, action: str, differences: list[dict[str, Any]]) -> None:
+        searchable = [rules.value_of(record.doc, name) for name, field in resource.query.items() if field.search]
+        self._store.put(self._tenant, record, words_of(searchable))
+        at, actor = self._context.now, self._context.identity.actor
+        self._store.log(self._tenant, record, action, at, actor, {"changes": differences})
+
+    def _release(self, record: Record) -> None:
+        """Apply ``on_delete`` of every rule that refers to a record's collection."""
+        for resource in self._context.world.contract.resources.values():
+            for rule in resource.rules:
+                if rule.kind == "reference" and rule.options["target"] == record.collection:
+                    field, on_delete = rule.options["field"], rule.options["on_delete"]
+                    for holder in self._store.find(self._tenant, resource.collection, **{field: record.id}):
+                        self._let_go(holder, field, on_delete, rule.error)
+
+    def _let_go(self, holder: Record, field: str, on_delete: str, code: str) -> None:
+        match on_delete:
+            case "restrict":
+                raise Problem(code, f"{holder.id} still refers to this record; delete or change it first.")
+            case "clear":
+                self.change(holder, {field: None})
+            case "cascade":
+                self.delete(holder)
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what changed, by top-level field, custom fields one by one."""
+    found = []
+    for name in dict.fromkeys((*old, *new)):
+        if name in PLATFORM or name.startswith("_") or old.get(name) == new.get(name):
+            continue
+        if name == "custom_fields":
+            inner = _differences(old.get(name) or {}, new.get(name) or {})
+            found += [{**d, "field": f"custom_fields.{d['field']}"} for d in inner]
+            continue
+        entry: dict[str, Any] = {"field": name}
+        if old.get(name) is not None:
+            entry["old_value"] = old[name]
+        if new.get(name) is not None:
+            entry["new_value"] = new[name]
+        found.append(entry)
+    return found
+
+
+def _hidden(doc: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in doc.items() if k.startswith("_")}

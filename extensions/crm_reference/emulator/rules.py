@@ -1,0 +1,163 @@
+"""Business rules: what ``x-rules`` declares, enforced on every write."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from crm_reference.contract import Resource, Rule
+from crm_reference.emulator.messages import Problem
+from crm_reference.emulator.registry import CUSTOM_RULES
+from crm_reference.emulator.store import folded
+
+if TYPE_CHECKING:
+    from crm_reference.emulator.call import Context
+
+Doc = Mapping[str, Any]
+#: Takes the rule, the record as it would be and as it is (None on create); returns a detail and a field, or None where it holds.
+_Check = Callable[["Context", Resource, Rule, Doc, Doc | None], tuple[str, str] | None]
+
+_OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
+    "lt": operator.lt,
+    "lte": operator.le,
+    "gt": operator.gt,
+    "gte": operator.ge,
+    "eq": operator.eq,
+    "ne": operator.ne,
+}
+_WORDS = {"lt": "less than", "lte": "at most", "gt": "greater than", "gte": "at least", "eq": "equal to", "ne": "other than"}
+
+
+def enforce(context: Context, resource: Resource, new: Doc, old: Doc | None, /) -> None:
+    """Raise the problem of the first rule that a write breaks; rules that answer 422 come before those that answer 409.
+
+    :param new: The record as it would be written.
+    :param old: The present record; ``None`` on create.
+    :raises Problem: With the rule's code, and the field as pointer.
+    """
+    errors = context.world.contract.errors
+    for rule in sorted(resource.rules, key=lambda r: errors[r.error].status == 409 if r.error in errors else False):
+        breach = _CHECKS[rule.kind](context, resource, rule, new, old)
+        if breach is not None:
+            detail, field = breach
+            entries = [{"pointer": f"#/{field.replace('.', '/')}", "code": rule.error, "detail": detail}] if field else []
+            raise Problem(rule.error, detail, entries)
+
+
+def value_of(doc: Doc, path: str, /) -> Any:
+    """Return a member by its dotted path; ``None`` where there is none."""
+    value: Any = doc
+    for part in path.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _unique(context: Context, resource: Resource, rule: Rule, new: Doc, old: Doc | None) -> tuple[str, str] | None:
+    fields = [*rule.options["fields"], *rule.options.get("scope", ())]
+    values = [value_of(new, name) for name in fields]
+    if any(value is None for value in values):
+        return None
+    if old is not None and [value_of(old, name) for name in fields] == values and not old.get("_restoring"):
+        return None
+    exact = rule.options.get("case_sensitive")
+    pairs = _pairs(fields, values)
+    for names in pairs:
+        where = " and ".join((f"doc->>'$.{name}' = ?" if exact else f"{folded(name)} = ?") for name, _ in names)
+        taken = context.world.store.select(
+            context.tenant, resource.collection, f"id <> ? and {where}", [new["id"], *(v for _, v in names)], order="", limit=1
+        )
+        if taken:
+            field = rule.options["fields"][0]
+            return f"Another {resource.object} has this {_words(field)}: {taken[0].id}.", field
+    return None
+
+
+def _pairs(fields: list[str], values: list[Any]) -> list[list[tuple[str, Any]]]:
+    """Return the combinations to look for: a mapping (external IDs) is unique in each of its members."""
+    if len(values) == 1 and isinstance(values[0], Mapping):
+        return [[(f'{fields[0]}."{key}"', value)] for key, value in values[0].items()]
+    return [list(zip(fields, values, strict=True))]
+
+
+def _reference(context: Context, resource: Resource, rule: Rule, new: Doc, old: Doc | None) -> tuple[str, str] | None:
+    field, target = rule.options["field"], rule.options["target"]
+    value = value_of(new, field)
+    if value is None or (old is not None and value_of(old, field) == value):
+        return None
+    missing = [v for v in (value if isinstance(value, list) else [value]) if not _exists(context, target, v)]
+    return (f"{_words(field).capitalize()} leads to no record of {target}.", field) if missing else None
+
+
+def _exists(context: Context, collection: str, id: str) -> bool:
+    return context.world.store.get(context.tenant, collection, id) is not None
+
+
+def _immutable(context: Context, resource: Resource, rule: Rule, new: Doc, old: Doc | None) -> tuple[str, str] | None:
+    for field in rule.options["fields"] if old is not None else ():
+        if value_of(old or {}, field) is not None and value_of(new, field) != value_of(old or {}, field):
+            return f"{_words(field).capitalize()} can't be changed once it is set.", field
+    return None
+
+
+def _transition(context: Context, resource: Resource, rule: Rule, new: Doc, old: Doc | None) -> tuple[str, str] | None:
+    field = rule.options["field"]
+    to = value_of(new, field)
+    if old is None:
+        first = rule.options.get("initial")
+        if first and to is not None and to not in first:
+            return f"A new {resource.object} begins with {', '.join(first)}, not with {to}.", field
+        return None
+    at = value_of(old, field)
+    if to == at or at is None or to in rule.options["transitions"].get(at, ()):
+        return None
+    following = ", ".join(rule.options["transitions"].get(at, ())) or "nothing"
+    return f"{_words(field).capitalize()} can't go from {at} to {to}; after {at} comes {following}.", field
+
+
+def _compare(context: Context, resource: Resource, rule: Rule, new: Doc, old: Doc | None) -> tuple[str, str] | None:
+    left, right = rule.options["left"], rule.options["right"]
+    one, other = value_of(new, left), context.now[:10] if right == "today" else value_of(new, right)
+    if one is None or other is None or _OPERATORS[rule.options["operator"]](one, other):
+        return None
+    return f"{_words(left).capitalize()} must be {_WORDS[rule.options['operator']]} {_words(right)}.", left
+
+
+def _required_if(context: Context, resource: Resource, rule: Rule, new: Doc, old: Doc | None) -> tuple[str, str] | None:
+    for name, wanted in rule.options["when"].items():
+        value = value_of(new, name)
+        if (value not in wanted) if isinstance(wanted, list) else (value != wanted):
+            return None
+    fields = rule.options.get("any_of") or [rule.options["field"]]
+    if any(value_of(new, name) not in (None, [], {}) for name in fields):
+        return None
+    names = " or ".join(map(_words, fields))
+    conditions = " and ".join(
+        f"{_words(k)} is {v if not isinstance(v, list) else ' or '.join(map(str, v))}" for k, v in rule.options["when"].items()
+    )
+    return f"{names.capitalize()} must be set{f' while {conditions}' if conditions else ''}.", fields[0]
+
+
+def _custom(context: Context, resource: Resource, rule: Rule, new: Doc, old: Doc | None) -> tuple[str, str] | None:
+    detail = CUSTOM_RULES[resource.service, rule.options["function"]](context, new, old)
+    return (detail, (rule.options.get("fields") or [""])[0]) if detail else None
+
+
+_CHECKS: Mapping[str, _Check] = {
+    "unique": _unique,
+    "reference": _reference,
+    "immutable": _immutable,
+    "transition": _transition,
+    "compare": _compare,
+    "required-if": _required_if,
+    "custom": _custom,
+}
+
+
+def _words(field: str) -> str:
+    """Return a field's name as words, without the ``_id`` of a reference.
+
+    >>> _words("reports_to_id")
+    'reports to'
+    """
+    return field.rpartition(".")[2].removesuffix("_id").replace("_", " ")
