@@ -5,25 +5,35 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from crm_reference.contract.documents import Library, Node
+from crm_reference.contract.documents import Document, Library, Node
+from crm_reference.contract.findings import ContractError, Finding
 from crm_reference.contract.model import Exchange, ExchangeRequest, Principal, Recorded, Vectors
 
 #: Who calls where an exchange names nobody.
 DEFAULT_PRINCIPAL = "maya"
 
 
+def exchange_documents(library: Library, slug: str, /) -> list[Document]:
+    """Return the files that hold a service's exchanges: ``examples/{slug}.yaml``, or a file a tag in ``examples/{slug}/``."""
+    return [*library.glob(f"examples/{slug}.yaml"), *library.glob(f"examples/{slug}/*.yaml")]
+
+
 def build_exchanges(library: Library, slug: str, /) -> dict[str, Exchange]:
-    """Build the exchanges of a service by ``operationId/name``, with recorded answers where there are any."""
-    document = library.open(f"examples/{slug}.yaml")
-    if not document.path.is_file():
-        return {}
+    """Build the exchanges of a service by ``operationId/name``, with recorded answers where there are any.
+
+    :raises ContractError: If two files give an operation an exchange of the same name.
+    """
     answers = library.open(f"examples/recorded/{slug}.json")
     recorded = answers.data if answers.path.is_file() else {}
-    found = {}
-    for operation, group in document.root.items():
-        for name, node in group.items():
-            exchange = _exchange(slug, operation, name, node, recorded.get(f"{operation}/{name}"))
-            found[exchange.id] = exchange
+    found: dict[str, Exchange] = {}
+    for document in exchange_documents(library, slug):
+        for operation, group in document.root.items():
+            for name, node in group.items():
+                exchange = _exchange(slug, operation, name, node, recorded.get(f"{operation}/{name}"))
+                if exchange.id in found:
+                    message = f"{exchange.id} stands a second time; the first is at {found[exchange.id].place}"
+                    raise ContractError([Finding(node.place, "exchange.duplicate", message)])
+                found[exchange.id] = exchange
     return found
 
 

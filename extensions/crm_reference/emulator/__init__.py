@@ -8,7 +8,7 @@ pytest (a fixture ``crm_emulator``).
 from crm_reference.emulator.call import Call, Context, Reply
 from crm_reference.emulator.engine import ContractBreach, Engine, Hit, Snapshot
 from crm_reference.emulator.messages import Problem, Request, Response
-from crm_reference.emulator.registry import Task, computes, enforces, handles, hears, task
+from crm_reference.emulator.registry import Task, computes, derives, enforces, handles, hears, task
 from crm_reference.emulator.store import Record, StoreError
 from crm_reference.emulator.transport import BASE_URL, Session, mount, session
 
@@ -29,6 +29,7 @@ __all__ = [
     "StoreError",
     "Task",
     "computes",
+    "derives",
     "enforces",
     "handles",
     "hears",

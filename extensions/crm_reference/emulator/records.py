@@ -14,6 +14,7 @@ from crm_reference.emulator import custom_fields, rules
 from crm_reference.emulator.clock import days_later
 from crm_reference.emulator.messages import Problem
 from crm_reference.emulator.query import Fields, words_of
+from crm_reference.emulator.registry import DERIVATIONS
 from crm_reference.emulator.store import Record
 
 if TYPE_CHECKING:
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
 
 #: Members that the platform sets; they are no changes of their own.
 PLATFORM = ("id", "object", "created_at", "updated_at", "created_by", "updated_by", "version", "deleted_at")
+
+
+def derived(context: Context | None, collection: str, doc: dict[str, Any], /) -> dict[str, Any]:
+    """Return a document with the members that follow from its others, as the service's derivation says."""
+    derivation = DERIVATIONS.get(collection)
+    return doc if derivation is None else merge_patch(doc, derivation(context, doc))
 
 
 def merge_patch(target: Any, patch: Any, /) -> Any:
@@ -96,6 +103,7 @@ class Records:
         doc |= {"created_at": now, "updated_at": now}
         if property_node(resource.node, ["created_by"]) is not None:
             doc["created_by"] = context.identity.actor
+        doc = derived(context, collection, doc)
         if resource.extensible:
             self._refuse(custom_fields.check(context, resource.extensible, doc.get("custom_fields", {})))
         rules.enforce(context, resource, doc, None)
@@ -141,6 +149,7 @@ class Records:
     ) -> Record:
         """Write a whole document in a record's place; like :meth:`change` in everything else."""
         context, resource = self._context, self._context.resource(record.collection)
+        doc = derived(context, record.collection, dict(doc))
         differences = _differences(record.doc, doc)
         if not differences and record.deleted_at is None and _hidden(record.doc) == _hidden(doc):
             return record

@@ -18,6 +18,8 @@ Handler = Callable[["Call"], "Reply"]
 Computation = Callable[[Any], Any]
 #: Takes the context, the record as it would be written, and the present one (None on create); returns what is wrong, or "".
 CustomRule = Callable[["Context", Mapping[str, Any], "Mapping[str, Any] | None"], str]
+#: Takes the context (None while a world is seeded) and a record about to be written; returns the members that follow from the others.
+Derivation = Callable[["Context | None", Mapping[str, Any]], Mapping[str, Any]]
 Listener = Callable[["Context", Mapping[str, Any]], None]
 
 
@@ -36,6 +38,7 @@ class Task:
 HANDLERS: dict[str, Handler] = {}
 COMPUTATIONS: dict[tuple[str, str], Computation] = {}
 CUSTOM_RULES: dict[tuple[str, str], CustomRule] = {}
+DERIVATIONS: dict[str, Derivation] = {}
 LISTENERS: dict[str, list[Listener]] = {}
 TASKS: dict[str, Task] = {}
 
@@ -65,6 +68,19 @@ def enforces(name: str, /) -> Callable[[CustomRule], CustomRule]:
 
     def register(function: CustomRule) -> CustomRule:
         CUSTOM_RULES[_slug(function), name] = function
+        return function
+
+    return register
+
+
+def derives(collection: str, /) -> Callable[[Derivation], Derivation]:
+    """Register what follows from a record's other members: full names, normalised addresses. It runs before the rules.
+
+    A member that it returns as ``None`` is removed.
+    """
+
+    def register(function: Derivation) -> Derivation:
+        DERIVATIONS[collection] = function
         return function
 
     return register

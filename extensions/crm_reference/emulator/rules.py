@@ -30,19 +30,33 @@ _WORDS = {"lt": "less than", "lte": "at most", "gt": "greater than", "gte": "at 
 
 
 def enforce(context: Context, resource: Resource, new: Doc, old: Doc | None, /) -> None:
-    """Raise the problem of the first rule that a write breaks; rules that answer 422 come before those that answer 409.
+    """Raise the problem of the rules that a write breaks.
+
+    Breaches whose code is a field code come first, together, as ``validation_failed``; then the first rule with a code of its
+    own, those that answer 422 before those that answer 409.
 
     :param new: The record as it would be written.
     :param old: The present record; ``None`` on create.
-    :raises Problem: With the rule's code, and the field as pointer.
+    :raises Problem: With the field of each breach as pointer.
     """
-    errors = context.world.contract.errors
-    for rule in sorted(resource.rules, key=lambda r: errors[r.error].status == 409 if r.error in errors else False):
+    declared = context.world.contract.errors
+    entries: list[dict[str, str]] = []
+    conflicts: list[Problem] = []
+    for rule in resource.rules:
         breach = _CHECKS[rule.kind](context, resource, rule, new, old)
-        if breach is not None:
-            detail, field = breach
-            entries = [{"pointer": f"#/{field.replace('.', '/')}", "code": rule.error, "detail": detail}] if field else []
-            raise Problem(rule.error, detail, entries)
+        if breach is None:
+            continue
+        detail, field = breach
+        entry = {"pointer": f"#/{field.replace('.', '/')}" if field else "#", "code": rule.error, "detail": detail}
+        if declared[rule.error].field:
+            entries.append(entry)
+        else:
+            conflicts.append(Problem(rule.error, detail, [entry] if field else []))
+    if entries:
+        noun = "field breaks" if len(entries) == 1 else "fields break"
+        raise Problem("validation_failed", f"{len(entries)} {noun} a rule; see errors.", entries)
+    for problem in sorted(conflicts, key=lambda p: declared[p.code].status == 409):
+        raise problem
 
 
 def value_of(doc: Doc, path: str, /) -> Any:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from crm_reference.emulator.clock import WORLD_START, iso
 from crm_reference.emulator.query import words_of
+from crm_reference.emulator.records import derived
 from crm_reference.emulator.rules import value_of
 from crm_reference.emulator.store import Record
 
@@ -40,6 +41,7 @@ def seed(world: World, name: str, /) -> None:
                 doc.setdefault("updated_at", doc["created_at"])
                 if resource is not None:
                     doc.setdefault("object", resource.object)
+                doc = derived(None, collection, doc)
                 record = Record(collection, doc["id"], int(given.get("version", 1)), doc)
                 searchable = [value_of(doc, n) for n, f in resource.query.items() if f.search] if resource else []
                 tenant = given.get("tenant", first)

@@ -93,6 +93,7 @@ class Store:
     def __init__(self, database: Path | None = None) -> None:
         self.database = database
         self._depth = 0
+        self._restored = 0
         try:
             self._db = sqlite3.connect(str(database) if database else ":memory:", isolation_level=None, check_same_thread=False)
             self._db.execute("pragma journal_mode = wal")
@@ -305,4 +306,8 @@ class Store:
         if self.database is not None:
             raise StoreError(f"{self.database}: a world in a file can't be replaced; start without --db")
         self._db.deserialize(content)
+        # Statements that Python's sqlite3 keeps were compiled for the former content. SQLite recompiles one where the schema's
+        # version differs, and two worlds may come to the same version with tables in other places.
+        self._restored += 1
+        self._db.execute(f"pragma schema_version = {1_000_000 + self._restored}")
         self._tables = self._known_tables()
