@@ -67,16 +67,16 @@ class Validators:
             (d.uri, d.data) for d in library.documents.values() if d.name.startswith("source_specs/") and isinstance(d.data, dict)
         ]
         self._registry = jsonschema_rs.Registry(resources, draft=jsonschema_rs.Draft202012)
-        self._compiled: dict[str, jsonschema_rs.Draft202012Validator] = {}
+        self._compiled: dict[tuple[str, str], jsonschema_rs.Draft202012Validator] = {}
         self._library = library
 
     def validator(self, node: Node, /) -> jsonschema_rs.Draft202012Validator:
         """Return the compiled validator of a schema. Formats are asserted."""
-        uri = node.uri
-        found = self._compiled.get(uri)
+        key = (node.document.name, node.pointer)
+        found = self._compiled.get(key)
         if found is None:
-            found = self._compiled[uri] = jsonschema_rs.Draft202012Validator(
-                {"$ref": uri}, registry=self._registry, validate_formats=True
+            found = self._compiled[key] = jsonschema_rs.Draft202012Validator(
+                {"$ref": node.uri}, registry=self._registry, validate_formats=True
             )
         return found
 

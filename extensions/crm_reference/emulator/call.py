@@ -15,10 +15,23 @@ from crm_reference.emulator.messages import Problem, Request
 from crm_reference.emulator.query import Cursors
 from crm_reference.emulator.store import Record, Store
 from crm_reference.emulator.tokens import Identity
+from crm_reference.emulator.traits import Traits
 
 if TYPE_CHECKING:
     from crm_reference.emulator.jobs import Jobs
     from crm_reference.emulator.records import Records
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with a dependency.
+
+    :param kind: ``down`` (refuses), ``error`` (fails unexpectedly) or ``slow``.
+    :param seconds: How long it takes to answer, where it is slow.
+    """
+
+    kind: str = "down"
+    seconds: int = 0
 
 
 @dataclass(slots=True)
@@ -31,9 +44,14 @@ class World:
     clock: Clock
     cursors: Cursors
     outbox: Outbox
-    faults: dict[str, Any] = field(default_factory=dict)
+    traits: dict[str, Traits]
+    faults: dict[str, Fault] = field(default_factory=dict)
     metrics: dict[tuple[str, int], int] = field(default_factory=dict)
     open_jobs: set[tuple[str, str, str]] = field(default_factory=set)
+    #: Calls between services: who asked, whom, which operation.
+    calls: list[tuple[str, str, str]] = field(default_factory=list)
+    #: Writes: the service that wrote, and the collection.
+    writes: set[tuple[str, str]] = field(default_factory=set)
 
 
 class Context:
@@ -41,11 +59,13 @@ class Context:
 
     :param world: The running emulator's parts.
     :param identity: Who acts.
+    :param service: Slug of the service that is at work; empty where none is, as when an event arrives.
     """
 
-    def __init__(self, world: World, identity: Identity) -> None:
+    def __init__(self, world: World, identity: Identity, service: str = "") -> None:
         self.world = world
         self.identity = identity
+        self.service = service
 
     @property
     def tenant(self) -> str:
@@ -70,6 +90,23 @@ class Context:
         from crm_reference.emulator.jobs import Jobs
 
         return Jobs(self)
+
+    def within(self, service: str, /) -> Context:
+        """Return the same context at work in another service: what it writes is that service's."""
+        return Context(self.world, self.identity, service)
+
+    def ask(self, service: str, operation: str, /) -> bool:
+        """Note a call to a neighbour that the manifest names, and tell whether the neighbour answers.
+
+        :raises Problem: ``unavailable`` (503) where it is down and the manifest says that this service can't do without it.
+        """
+        self.world.calls.append((self.service, service, operation))
+        if service not in self.world.faults:
+            return True
+        edges = self.world.contract.services[self.service].manifest.calls
+        if any(c.service == service and c.operation == operation and c.mode == "required" for c in edges):
+            raise Problem("unavailable", f"{service} can't be reached. Try again in 5 seconds.", headers={"Retry-After": "5"})
+        return False
 
     def new_id(self, prefix: str) -> str:
         """Return a new ID with a prefix."""
@@ -108,7 +145,7 @@ class Call(Context):
         request: Request,
         path: Mapping[str, str],
     ) -> None:
-        super().__init__(world, identity)
+        super().__init__(world, identity, operation.service)
         self.operation = operation
         self.request = request
         self.path = path

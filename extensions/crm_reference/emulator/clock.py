@@ -55,6 +55,7 @@ class Clock:
         self.seconds = WORLD_START
         self.numbers: dict[str, int] = {}
         self._last = (0, 0)
+        self._said = (-1, "")
 
     def tick(self) -> None:
         """Let one request's time pass."""
@@ -79,7 +80,10 @@ class Clock:
 
     def now(self) -> str:
         """Return the present as RFC 3339."""
-        return iso(self.time())
+        seconds = int(self.time())
+        if seconds != self._said[0]:
+            self._said = (seconds, iso(seconds))
+        return self._said[1]
 
     def seen(self, id: str) -> None:
         """Number new IDs of a prefix behind one that exists; IDs of other shapes are passed over."""

@@ -70,12 +70,12 @@ def _deliveries(engine: Engine, asked: Mapping[str, Any]) -> Any:
 
 
 def _fault(engine: Engine, asked: Mapping[str, Any]) -> Any:
-    engine.fault(str(asked["dependency"]), str(asked.get("kind", "down")))
-    return {"faults": dict(engine.world.faults)}
+    engine.fault(str(asked["dependency"]), str(asked.get("kind", "down")), int(asked.get("seconds", 0)))
+    return {"faults": {name: fault.kind for name, fault in engine.world.faults.items()}}
 
 
 def _heal(engine: Engine, asked: Mapping[str, Any]) -> Any:
-    engine.world.faults.clear()
+    engine.heal()
     return {"faults": {}}
 
 

@@ -14,11 +14,12 @@ from typing import Any, Literal
 
 import orjson
 
-from crm_reference.contract import Contract, Operation
+from crm_reference.contract import Contract, Operation, Policy, Resource
 from crm_reference.contract.validation import Validators
 from crm_reference.emulator import control, jobs, registry
 from crm_reference.emulator.behaviours import BEHAVIOURS
-from crm_reference.emulator.call import Behaviour, Call, Reply, World
+from crm_reference.emulator.behaviours.operate import DATABASE
+from crm_reference.emulator.call import Behaviour, Call, Fault, Reply, World
 from crm_reference.emulator.clock import Clock
 from crm_reference.emulator.events import Outbox
 from crm_reference.emulator.idempotency import Idempotency
@@ -31,6 +32,7 @@ from crm_reference.emulator.routing import Router
 from crm_reference.emulator.seeding import seed
 from crm_reference.emulator.store import Store, StoreError
 from crm_reference.emulator.tokens import Identity, Tokens
+from crm_reference.emulator.traits import traits_of
 from crm_reference.emulator.webhooks import Webhooks
 
 #: Path prefix of the API: the major version stands in the server's URL and in no path of the contract.
@@ -65,6 +67,15 @@ class Snapshot:
     open_jobs: frozenset[tuple[str, str, str]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """A record that a path names: its resource, the parameter with its ID, and whether a deleted one counts."""
+
+    resource: Resource
+    parameter: str
+    deleted: bool
+
+
 class Engine:
     """A stateful emulator of every service in a contract.
 
@@ -94,7 +105,16 @@ class Engine:
         self.webhooks = Webhooks()
         self.scripts: dict[str, Mapping[str, Any]] = {}
         store = Store(database)
-        self.world = World(contract, Validators(contract.library), store, Clock(clock), Cursors(), Outbox(store, self.webhooks))
+        self.world = World(
+            contract=contract,
+            validators=Validators(contract.library),
+            store=store,
+            clock=Clock(clock),
+            cursors=Cursors(),
+            outbox=Outbox(store, self.webhooks),
+            traits={r.collection: traits_of(contract, r) for r in contract.resources.values()},
+        )
+        self._named: dict[str, list[_Named]] = {}
         self._router = Router(contract.operations.values())
         self._behaviours: dict[str, Behaviour | None] = {}
         self._index()
@@ -157,6 +177,7 @@ class Engine:
             kept = self.idempotency.look(identity, operation.id, key, request, now)
             if kept is not None:
                 return Reply(kept.status, kept.body, {**kept.headers, "Idempotency-Replayed": "true"}, kept.media_type)
+        self._suffer(operation, policy)
         with self.world.store.transaction():
             self._load_records(call)
             self._check_precondition(call)
@@ -187,23 +208,44 @@ class Engine:
             )
         return identity
 
+    def _suffer(self, operation: Operation, policy: Policy) -> None:
+        """Let a fault of the store show: the request fails before anything is written."""
+        fault = self.world.faults.get(DATABASE)
+        if fault is None or operation.policy == "health":
+            return
+        if fault.kind == "error":
+            raise Problem("internal_error", "The store failed. Nothing was changed; try again with the same Idempotency-Key.")
+        if fault.kind == "down":
+            raise Problem("unavailable", "The store can't be reached. Try again in 5 seconds.", headers={"Retry-After": "5"})
+        self.world.clock.advance(min(fault.seconds, policy.timeout_seconds))
+        if fault.seconds > policy.timeout_seconds:
+            detail = f"There was no answer within {policy.timeout_seconds} seconds. Nothing was changed."
+            raise Problem("timeout", detail, headers={"Retry-After": "5"})
+
     def _load_records(self, call: Call) -> None:
         """Load every record that the path names by a known resource, so that 404 precedes what the body breaks."""
-        path = call.operation.path
-        for resource in self._resources_on(path):
-            parameter = path[len(resource.path) + 2 :].partition("}")[0]
-            wants_deleted = call.operation.behaviour == "restore" and path.startswith(f"{resource.path}/{{{parameter}}}/restore")
-            record = call.records.get(resource.collection, call.path[parameter], deleted=wants_deleted)
-            if resource.parent:
-                owner = record.doc.get(resource.parent["property"])
-                if owner != call.path.get(resource.parent["parameter"], owner):
-                    raise Problem("not_found", f"No record of {resource.collection} has the ID {record.id} there.")
-            call.parents[parameter] = record
+        for named in self._names(call.operation):
+            record = call.records.get(named.resource.collection, call.path[named.parameter], deleted=named.deleted)
+            parent = named.resource.parent
+            if parent and record.doc.get(parent["property"]) != call.path.get(
+                parent["parameter"], record.doc.get(parent["property"])
+            ):
+                raise Problem("not_found", f"No record of {named.resource.collection} has the ID {record.id} there.")
+            call.parents[named.parameter] = record
             call.record = record
 
-    def _resources_on(self, path: str) -> list[Any]:
-        found = [r for r in self.contract.resources.values() if path.startswith(r.path + "/{")]
-        return sorted(found, key=lambda r: len(r.path))
+    def _names(self, operation: Operation) -> list[_Named]:
+        """Return which records an operation's path names, outermost first."""
+        found = self._named.get(operation.id)
+        if found is None:
+            found = []
+            for resource in sorted(self.contract.resources.values(), key=lambda r: len(r.path)):
+                if operation.path.startswith(resource.path + "/{"):
+                    parameter = operation.path[len(resource.path) + 2 :].partition("}")[0]
+                    restores = operation.behaviour == "restore" and operation.path == f"{resource.path}/{{{parameter}}}/restore"
+                    found.append(_Named(resource, parameter, restores))
+            self._named[operation.id] = found
+        return found
 
     def _check_precondition(self, call: Call) -> None:
         wanted = call.headers.get("If-Match")
@@ -313,9 +355,21 @@ class Engine:
         with self.world.store.transaction():
             self.world.outbox.hand_on(Context(self.world, identity), full)
 
-    def fault(self, dependency: str, kind: str = "down", /) -> None:
-        """Make a dependency fail until the world is reset: a service's slug, or ``database``."""
-        self.world.faults[dependency] = kind
+    def fault(self, dependency: str, kind: str = "down", /, seconds: int = 0) -> None:
+        """Make a dependency fail until :meth:`heal` or :meth:`reset`.
+
+        :param dependency: A service's slug, or ``database``.
+        :param kind: ``down``, ``error`` or ``slow``.
+        :param seconds: How long a slow one takes.
+        :raises ValueError: If there is no such kind.
+        """
+        if kind not in ("down", "error", "slow"):
+            raise ValueError(f"a fault is down, error or slow, not {kind}")
+        self.world.faults[dependency] = Fault(kind, seconds)
+
+    def heal(self) -> None:
+        """End all faults, and let jobs that waited go on."""
+        self.world.faults.clear()
 
     def vector(self, service: str, computation: str, input: Any, /) -> Any:
         """Run a registered computation on a vector's input.
@@ -337,6 +391,8 @@ class Engine:
         self.world.open_jobs = set(snapshot.open_jobs)
         self.world.faults.clear()
         self.world.metrics.clear()
+        self.world.calls.clear()
+        self.world.writes.clear()
         self.world.outbox.forget()
         self.webhooks.deliveries.clear()
         self.limits.reset()

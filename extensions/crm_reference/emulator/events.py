@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from crm_reference.emulator.registry import LISTENERS
+from crm_reference.emulator.registry import LISTENERS, service_of
 from crm_reference.emulator.store import Store
 from crm_reference.emulator.webhooks import Webhooks
 
@@ -67,7 +67,7 @@ class Outbox:
                 key = (event["id"], f"{listener.__module__}.{listener.__qualname__}")
                 if key not in self._heard:
                     self._heard.add(key)
-                    listener(context, event)
+                    listener(context.within(service_of(listener)), event)
         finally:
             self._depth -= 1
 

@@ -79,7 +79,7 @@ def advance(world: World) -> None:
     for tenant, collection, id in sorted(world.open_jobs):
         job = world.store.get(tenant, collection, id)
         if job is not None and job.doc["status"] in _OPEN:
-            _advance_one(Context(world, _identity(job.doc["_identity"])), job)
+            _advance_one(Context(world, _identity(job.doc["_identity"]), world.contract.resources[collection].service), job)
         else:
             world.open_jobs.discard((tenant, collection, id))
 

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from crm_reference.contract import Resource
-from crm_reference.contract.schema_tree import property_node
 from crm_reference.emulator import custom_fields, rules
 from crm_reference.emulator.clock import days_later
 from crm_reference.emulator.messages import Problem
@@ -95,13 +94,14 @@ class Records:
         :raises Problem: What a rule or a custom field's definition says.
         """
         context, resource = self._context, self._context.resource(collection)
+        traits = context.world.traits[collection]
         now = context.now
         doc: dict[str, Any] = {"id": id or context.new_id(resource.prefix), "object": resource.object}
-        doc |= self._defaults(resource) | {k: v for k, v in body.items() if v is not None}
+        doc |= {**traits.defaults, **{k: v for k, v in body.items() if v is not None}}
         if resource.owner and not doc.get(resource.owner) and context.identity.user:
             doc[resource.owner] = context.identity.user
         doc |= {"created_at": now, "updated_at": now}
-        if property_node(resource.node, ["created_by"]) is not None:
+        if "created_by" in traits.platform:
             doc["created_by"] = context.identity.actor
         doc = derived(context, collection, doc)
         if resource.extensible:
@@ -155,7 +155,7 @@ class Records:
             return record
         new = dict(doc)
         new["updated_at"] = context.now
-        if property_node(resource.node, ["updated_by"]) is not None:
+        if "updated_by" in context.world.traits[record.collection].platform:
             new["updated_by"] = context.identity.actor
         if resource.extensible:
             errors = custom_fields.check(context, resource.extensible, new.get("custom_fields", {}), touched=touched)
@@ -183,6 +183,7 @@ class Records:
         if resource.delete == "soft":
             self._write(resource, gone, action, [])
         else:
+            self._context.world.writes.add((self._context.service, record.collection))
             self._store.remove(self._tenant, record.collection, record.id)
             self._store.log(self._tenant, gone, action, context.now, context.identity.actor, {"changes": []})
         if event:
@@ -209,22 +210,17 @@ class Records:
 
     def public(self, record: Record, /) -> dict[str, Any]:
         """Return a record as every reader sees it: without the emulator's own members and without secrets."""
-        resource = self._context.resource(record.collection)
-        doc = {k: v for k, v in record.doc.items() if not k.startswith("_")}
-        for name, property_ in resource.node.get("properties", {}).items():
-            if name in doc and (property_.get("writeOnly") or property_.get("x-sensitive") == "secret"):
-                del doc[name]
-        if "version" in resource.node.get("properties", {}):
+        traits = self._context.world.traits[record.collection]
+        doc = {k: v for k, v in record.doc.items() if k[0] != "_" and k not in traits.hidden}
+        if "version" in traits.platform:
             doc["version"] = record.version
         return doc
 
     def shown(self, record: Record, /, fields: Iterable[str] = ()) -> dict[str, Any]:
         """Return a record as this caller sees it: :meth:`public`, less masked fields, less what ``fields`` leaves out."""
         doc = self.public(record)
-        resource = self._context.resource(record.collection)
-        for name, property_ in resource.node.get("properties", {}).items():
-            scope = property_.get("x-masked")
-            if scope and scope not in self._context.identity.scopes:
+        for name, scope in self._context.world.traits[record.collection].masked.items():
+            if scope not in self._context.identity.scopes:
                 doc.pop(name, None)
         wanted = set(fields)
         if not wanted:
@@ -246,23 +242,13 @@ class Records:
 
     # -- inside ----------------------------------------------------------------------------------------------------------
 
-    def _defaults(self, resource: Resource) -> dict[str, Any]:
-        schema = self._context.world.contract.schemas.get(resource.create or resource.schema)
-        properties = schema.node.get("properties", {}) if schema else {}
-        found = {}
-        for name in properties:
-            node = property_node(schema.node, [name]) if schema else None
-            default = properties[name].get("default", node.get("default") if node else None)
-            if default is not None:
-                found[name] = default
-        return found
-
     def _refuse(self, errors: list[dict[str, str]]) -> None:
         if errors:
             raise Problem("validation_failed", f"{len(errors)} custom field(s) are not valid; see errors.", errors)
 
     def _write(self, resource: Resource, record: Record, action: str, differences: list[dict[str, Any]]) -> None:
-        searchable = [rules.value_of(record.doc, name) for name, field in resource.query.items() if field.search]
+        self._context.world.writes.add((self._context.service, record.collection))
+        searchable = [rules.value_of(record.doc, name) for name in self._context.world.traits[record.collection].searchable]
         self._store.put(self._tenant, record, words_of(searchable))
         at, actor = self._context.now, self._context.identity.actor
         self._store.log(self._tenant, record, action, at, actor, {"changes": differences})

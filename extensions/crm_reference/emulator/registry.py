@@ -18,7 +18,7 @@ Handler = Callable[["Call"], "Reply"]
 Computation = Callable[[Any], Any]
 #: Takes the context, the record as it would be written, and the present one (None on create); returns what is wrong, or "".
 CustomRule = Callable[["Context", Mapping[str, Any], "Mapping[str, Any] | None"], str]
-#: Takes the context (None while a world is seeded) and a record about to be written; returns the members that follow from the others.
+#: Takes the context (None while a world is seeded) and a record to be written; returns the members that follow from the others.
 Derivation = Callable[["Context | None", Mapping[str, Any]], Mapping[str, Any]]
 Listener = Callable[["Context", Mapping[str, Any]], None]
 
@@ -57,7 +57,7 @@ def computes(name: str, /) -> Callable[[Computation], Computation]:
     """Register a computation that vectors test; its service is the module's name."""
 
     def register(function: Computation) -> Computation:
-        COMPUTATIONS[_slug(function), name] = function
+        COMPUTATIONS[service_of(function), name] = function
         return function
 
     return register
@@ -67,7 +67,7 @@ def enforces(name: str, /) -> Callable[[CustomRule], CustomRule]:
     """Register the function of a rule of kind ``custom``."""
 
     def register(function: CustomRule) -> CustomRule:
-        CUSTOM_RULES[_slug(function), name] = function
+        CUSTOM_RULES[service_of(function), name] = function
         return function
 
     return register
@@ -101,7 +101,7 @@ def task(kind: str, task: Task, /) -> None:
     TASKS[kind] = task
 
 
-def _slug(function: Callable[..., Any]) -> str:
+def service_of(function: Callable[..., Any], /) -> str:
     """Return the service of a function: the module below ``services``, with hyphens for underscores."""
     parts = function.__module__.split(".")
     return parts[parts.index("services") + 1].replace("_", "-")

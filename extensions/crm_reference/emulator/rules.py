@@ -99,8 +99,19 @@ def _reference(context: Context, resource: Resource, rule: Rule, new: Doc, old: 
     value = value_of(new, field)
     if value is None or (old is not None and value_of(old, field) == value):
         return None
+    _ask_owner(context, resource, target)
     missing = [v for v in (value if isinstance(value, list) else [value]) if not _exists(context, target, v)]
     return (f"{_words(field).capitalize()} leads to no record of {target}.", field) if missing else None
+
+
+def _ask_owner(context: Context, resource: Resource, target: str) -> None:
+    """Note the call to the neighbour that owns the target; while it is down, the local copy of its IDs answers alone."""
+    if context.service != resource.service:
+        return
+    owner = context.world.contract.resources[target].service if target in context.world.contract.resources else target
+    for edge in context.world.contract.services[resource.service].manifest.calls:
+        if edge.service == owner and edge.operation.startswith("get"):
+            context.ask(edge.service, edge.operation)
 
 
 def _exists(context: Context, collection: str, id: str) -> bool:
