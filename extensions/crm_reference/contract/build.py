@@ -91,8 +91,14 @@ def _events(slug: str, spec: Node) -> dict[str, Event]:
     for name, channel in spec.items("channels"):
         for _, message in channel.items("messages"):
             channels[message.resolved().name] = name
+    actions: dict[str, set[str]] = {}
+    for _, operation in spec.items("operations"):
+        for message in operation.entries("messages"):
+            actions.setdefault(message.resolved().name, set()).add(str(operation.get("action")))
     events = {}
     for name, node in _section(spec, "components").items("messages"):
+        if actions.get(name) == {"receive"}:
+            continue  # an event that is heard is its sender's
         payload = node.child("payload") if "payload" in node else Node(node.document, node.pointer, {})
         events[str(node.get("name", name))] = Event(
             type=str(node.get("name", name)),

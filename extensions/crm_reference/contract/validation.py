@@ -116,7 +116,9 @@ class Validators:
         if name not in part:
             return [FieldError(f"{pointer}/{name}", "required", f"{name} is required: it says which form this is")]
         mapping = said.get("mapping", {})
-        if not isinstance(part[name], str) or part[name] not in mapping:
+        if not isinstance(part[name], str):
+            return [FieldError(f"{pointer}/{name}", "wrong_type", "must be a string")]
+        if part[name] not in mapping:
             return [FieldError(f"{pointer}/{name}", "invalid_choice", "must be one of " + ", ".join(mapping))]
         reference = Node(union.document, union.pointer, {"$ref": mapping[part[name]]}).resolved()
         return [FieldError(pointer + e.pointer, e.code, e.detail) for e in self.errors(reference, part)]

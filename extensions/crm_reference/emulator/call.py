@@ -66,6 +66,8 @@ class Context:
         self.world = world
         self.identity = identity
         self.service = service
+        #: Whether a write follows from another one (a reference lost its record, a service's event) and nobody asked for it.
+        self.is_upkeep = False
 
     @property
     def tenant(self) -> str:

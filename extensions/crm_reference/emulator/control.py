@@ -83,7 +83,12 @@ def _token(engine: Engine, asked: Mapping[str, Any]) -> Any:
     name = str(asked.get("principal", "maya"))
     if name not in engine.contract.principals:
         raise ValueError(f"there is no principal {name!r}; there are " + ", ".join(engine.contract.principals))
-    return {"principal": name, "access_token": engine.token(name), "token_type": "Bearer"}
+    options: dict[str, Any] = {}
+    if "scope" in asked:
+        options["scopes"] = str(asked["scope"]).split()
+    if "expires_in" in asked:
+        options["expires_in"] = int(asked["expires_in"])
+    return {"principal": name, "access_token": engine.token(name, **options), "token_type": "Bearer"}
 
 
 _ROUTES: Mapping[tuple[str, str], _Action] = {

@@ -38,6 +38,12 @@ from crm_reference.emulator.webhooks import Webhooks
 #: Path prefix of the API: the major version stands in the server's URL and in no path of the contract.
 PREFIX = "/v1"
 
+#: How much of an overlong path a problem repeats.
+_LONGEST_INSTANCE = 200
+
+#: Behaviours that answer whatever is sent with them, and are never limited: an orchestrator must always get its answer.
+_PROBES = ("liveness", "readiness")
+
 _NOBODY = Identity("", "", "", frozenset(), "all", "", 0, {})
 
 
@@ -103,7 +109,9 @@ class Engine:
         self.idempotency = Idempotency()
         self.hits: list[Hit] = []
         self.webhooks = Webhooks()
-        self.scripts: dict[str, Mapping[str, Any]] = {}
+        # Where nothing computes an answer, the first exchange that succeeds has it; a replay lays out that of its own exchange.
+        scripted = {x.operation: x.scripted for x in reversed([*contract.exchanges.values()]) if x.scripted and x.succeeds}
+        self.scripts: dict[str, Mapping[str, Any]] = scripted
         store = Store(database)
         self.world = World(
             contract=contract,
@@ -164,6 +172,8 @@ class Engine:
         return operation, path
 
     def _answer(self, operation: Operation, path: dict[str, str], request: Request, headers: dict[str, str]) -> Reply:
+        if operation.behaviour in _PROBES:
+            return self._behave(Call(self.world, _NOBODY, operation, request, path))
         now = self.world.clock.time()
         policy = self.contract.policies[operation.policy]
         headers |= self.limits.headers(policy, policy.requests, policy.window_seconds)
@@ -183,7 +193,9 @@ class Engine:
             self._check_precondition(call)
             validate_body(self.world.validators, operation, request, body)
             call.body = body
-            reply = self._behave(call)
+            reply = self._behave_or_commit(call)
+        if isinstance(reply, Problem):
+            raise reply
         if key and reply.status < 500:
             self.idempotency.keep(identity, operation.id, key, request, now, reply)
         return reply
@@ -211,7 +223,7 @@ class Engine:
     def _suffer(self, operation: Operation, policy: Policy) -> None:
         """Let a fault of the store show: the request fails before anything is written."""
         fault = self.world.faults.get(DATABASE)
-        if fault is None or operation.policy == "health":
+        if fault is None or (operation.policy == "health" and fault.kind != "slow"):
             return
         if fault.kind == "error":
             raise Problem("internal_error", "The store failed. Nothing was changed; try again with the same Idempotency-Key.")
@@ -254,6 +266,15 @@ class Engine:
         if wanted is not None and call.record is not None and wanted not in (call.record.etag, "*"):
             raise Problem("version_mismatch", f"If-Match is {wanted}, and the record's ETag is {call.record.etag}.")
 
+    def _behave_or_commit(self, call: Call) -> Reply | Problem:
+        """Return the answer, or a problem in spite of which what was written stays."""
+        try:
+            return self._behave(call)
+        except Problem as problem:
+            if problem.commits:
+                return problem
+            raise
+
     def _behave(self, call: Call) -> Reply:
         behaviour = self.behaviour(call.operation)
         if behaviour is not None:
@@ -280,7 +301,7 @@ class Engine:
         return self.behaviour(self.contract.operations[operation]) is not None
 
     def _refusal(self, problem: Problem, request: Request, request_id: str) -> Reply:
-        body = as_problem(self.contract, problem, request_id, request.path)
+        body = as_problem(self.contract, problem, request_id, request.path[:_LONGEST_INSTANCE])
         return Reply(body["status"], body, problem.headers, PROBLEM_JSON)
 
     def _check(self, operation: Operation, response: Response) -> None:
@@ -350,7 +371,8 @@ class Engine:
         from crm_reference.emulator.call import Context
 
         tenant = event.get("tenantid") or next(iter(self.contract.principals.values())).tenant
-        identity = Identity(tenant, "", f"service:{event.get('source', '')}", frozenset(self.contract.scopes), "all", "", 0, {})
+        client = f"service:{event.get('source', '')}"
+        identity = Identity(tenant, event.get("actor", ""), client, frozenset(self.contract.scopes), "all", "", 0, {})
         full = {"specversion": "1.0", "id": self.clock.new_id("evt"), "time": self.clock.now(), "tenantid": tenant, **event}
         with self.world.store.transaction():
             self.world.outbox.hand_on(Context(self.world, identity), full)

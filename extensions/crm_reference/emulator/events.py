@@ -28,6 +28,8 @@ class Outbox:
         self._webhooks = webhooks
         self._depth = 0
         self._heard: set[tuple[str, str]] = set()
+        #: Highest sequence that a service has heard of a subject, by service, tenant and subject.
+        self._newest: dict[tuple[str, str, str], str] = {}
 
     def emit(self, context: Context, type: str, subject: str, data: Mapping[str, Any]) -> dict[str, Any]:
         """Build an event (CloudEvents 1.0.2, structured mode), keep it, and hand it on.
@@ -45,10 +47,11 @@ class Outbox:
             "datacontenttype": "application/json",
             "dataschema": f"https://docs.crm.example/events/{type}",
             "tenantid": context.tenant,
-            "actor": context.identity.actor,
             "sequence": f"{self._store.last_event() + 1:020d}",
             "data": dict(data),
         }
+        if context.identity.actor and ":" not in context.identity.actor:
+            event["actor"] = context.identity.actor
         self._store.append_event(context.tenant, type, event)
         self._webhooks.enqueue(context, event)
         self.hand_on(context, event)
@@ -56,6 +59,8 @@ class Outbox:
 
     def hand_on(self, context: Context, event: Mapping[str, Any]) -> None:
         """Let every listening service react once; a second delivery of the same event changes nothing.
+
+        Nor does one that a later event of the same subject has overtaken.
 
         :raises EventLoop: If reactions nest deeper than eight.
         """
@@ -65,12 +70,25 @@ class Outbox:
         try:
             for listener in LISTENERS.get(event["type"], ()):
                 key = (event["id"], f"{listener.__module__}.{listener.__qualname__}")
-                if key not in self._heard:
+                if key not in self._heard and not self._is_overtaken(service_of(listener), event):
                     self._heard.add(key)
-                    listener(context.within(service_of(listener)), event)
+                    reaction = context.within(service_of(listener))
+                    reaction.is_upkeep = True
+                    listener(reaction, event)
         finally:
             self._depth -= 1
+
+    def _is_overtaken(self, service: str, event: Mapping[str, Any]) -> bool:
+        subject, sequence = event.get("subject"), event.get("sequence")
+        if not subject or not sequence:
+            return False
+        key = (service, event["tenantid"], subject)
+        if sequence < self._newest.get(key, ""):
+            return True
+        self._newest[key] = sequence
+        return False
 
     def forget(self) -> None:
         """Forget which events were heard: for a fresh world."""
         self._heard.clear()
+        self._newest.clear()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from crm_reference.emulator.clock import seconds_of
+from crm_reference.emulator.clock import days_later, seconds_of
 from crm_reference.emulator.messages import Problem
 from crm_reference.emulator.problems import as_problem
 from crm_reference.emulator.registry import TASKS
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 ITEMS_PER_SECOND = 10
 #: Seconds that a client is asked to wait between two looks at a job.
 POLL_SECONDS = 5
+#: How long a job that has ended can be read.
+KEEP_DAYS = 30
 _OPEN = ("queued", "running")
 
 
@@ -66,7 +68,11 @@ class Jobs:
         """
         if job.doc["status"] not in _OPEN:
             raise Problem(code, f"The job has already ended: it is {job.doc['status']}.")
-        changed = self._context.records.change(job, {"status": "cancelled", "finished_at": self._context.now})
+        doc = {**job.doc, "status": "cancelled"}
+        task = TASKS[doc["_task"]]
+        if task.so_far is not None:
+            doc["result"] = task.so_far(self._context, doc, doc["_outcomes"])
+        changed = self._context.records.replace(job, _ended(self._context, job.collection, doc))
         if event:
             self._context.emit(event, job.id, {"job": self._context.records.public(changed)})
         return changed
@@ -102,6 +108,8 @@ def _advance_one(context: Context, job: Record) -> None:
         return
     doc = dict(job.doc)
     task, items = TASKS[doc["_task"]], doc["_items"]
+    if task.needs in context.world.faults:
+        return
     due = min(len(items), (elapsed - 1) * ITEMS_PER_SECOND + (0 if items else 1))
     outcomes, failed = list(doc["_outcomes"]), doc["progress"]["failed_count"]
     doc["status"] = "running"
@@ -117,7 +125,7 @@ def _advance_one(context: Context, job: Record) -> None:
     finished = due >= len(items) and elapsed > 1
     event = ""
     if finished:
-        doc["finished_at"] = context.now
+        doc = _ended(context, job.collection, doc)
         try:
             doc["result"] = task.finish(context, doc, outcomes)
             doc["status"], event = "succeeded", doc["_event"]
@@ -127,6 +135,13 @@ def _advance_one(context: Context, job: Record) -> None:
     changed = context.records.replace(job, doc)
     if event:
         context.emit(event, job.id, {"job": context.records.public(changed)})
+
+
+def _ended(context: Context, collection: str, doc: dict[str, Any]) -> dict[str, Any]:
+    ended = {**doc, "finished_at": context.now}
+    if "expires_at" in context.resource(collection).node.get("properties", {}):
+        ended["expires_at"] = days_later(context.now, KEEP_DAYS)
+    return ended
 
 
 def failures(outcomes: Sequence[Any], /) -> list[dict[str, Any]]:

@@ -56,6 +56,11 @@ class Limits:
             )
         return headers
 
+    def use(self, policy: Policy, tenant: str, client: str, requests: int, now: float) -> None:
+        """Count requests that were never sent, so that the end of a quota can be looked at."""
+        start, used = self._windows.get((policy.name, tenant, client), (now, 0))
+        self._windows[policy.name, tenant, client] = (start, used + requests)
+
     def headers(self, policy: Policy, remaining: int, seconds: int) -> dict[str, str]:
         """Return RateLimit-Policy and RateLimit (draft-ietf-httpapi-ratelimit-headers-10)."""
         return {

@@ -52,6 +52,7 @@ class Problem(Exception):
     :param detail: What went wrong this time and what to do.
     :param errors: Entries with ``pointer`` (or ``parameter`` and ``in``), ``code`` and ``detail``.
     :param headers: Headers that the answer carries beside the usual ones.
+    :param commits: Whether what was written before it stays: wrong codes that are counted, for instance.
     :param members: Further members of the problem, ``merged_into`` for instance.
     """
 
@@ -63,11 +64,13 @@ class Problem(Exception):
         errors: Sequence[Mapping[str, Any]] = (),
         *,
         headers: Mapping[str, str] | None = None,
+        commits: bool = False,
         **members: Any,
     ) -> None:
         self.code = code
         self.detail = detail
         self.errors = tuple(errors)
         self.headers = dict(headers or {})
+        self.commits = commits
         self.members = members
         super().__init__(f"{code}: {detail}")

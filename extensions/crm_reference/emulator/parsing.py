@@ -35,7 +35,8 @@ def parse_parameters(
     errors: list[dict[str, str]] = []
     for parameter in operation.parameters:
         if parameter.location == "path":
-            if not validators.is_valid(parameter.schema, path.get(parameter.name)):
+            given = _scalar(path.get(parameter.name, ""), parameter.schema.resolved().get("type"))
+            if not validators.is_valid(parameter.schema, given):
                 raise Problem("not_found", f"Nothing can have the {parameter.name} {path.get(parameter.name, '')[:80]}.")
             continue
         values = sent.pop(parameter.name, None) if parameter.location == "query" else _header(request, parameter.name)

@@ -56,11 +56,17 @@ class Condition:
 
 
 class Fields:
-    """What can be asked of a resource: its ``x-query`` table and the tenant's custom fields."""
+    """What can be asked of a resource: its ``x-query`` table and the tenant's custom fields.
 
-    def __init__(self, resource: Resource, custom: Mapping[str, QueryField] | None = None) -> None:
+    :param masked: Members that the caller may not see and so not ask for.
+    """
+
+    def __init__(
+        self, resource: Resource, custom: Mapping[str, QueryField] | None = None, masked: frozenset[str] = frozenset()
+    ) -> None:
         self.resource = resource
-        self.table = {**resource.query, **(custom or {})}
+        # A filter on a field that the caller may not see would tell its value, bit by bit.
+        self.table = {n: f for n, f in {**resource.query, **(custom or {})}.items() if n.split(".")[0] not in masked}
 
     def expression(self, name: str) -> tuple[str, str]:
         """Return the SQL source of a field's value, and the list to walk for it (empty where it is a single value)."""
@@ -226,9 +232,10 @@ class Cursors:
         body = orjson.dumps([int(now), _scope(scope), id, list(values)])
         return base64.urlsafe_b64encode(_sign(body) + body).decode().rstrip("=")
 
-    def read(self, cursor: str, scope: Any, now: float) -> tuple[list[Any], str]:
+    def read(self, cursor: str, scope: Any, now: float, /, lifetime: int = _CURSOR_SECONDS) -> tuple[list[Any], str]:
         """Return the values and the ID of a cursor.
 
+        :param lifetime: How many seconds it is good for.
         :raises Problem: ``invalid_cursor`` (400).
         """
         try:
@@ -241,8 +248,8 @@ class Cursors:
             raise _refused_cursor("It was not given by this list, or it was changed.") from None
         if fits != _scope(scope):
             raise _refused_cursor("It belongs to another list, filter or sort.")
-        if now - issued > _CURSOR_SECONDS:
-            raise _refused_cursor("It is older than 24 hours.")
+        if now - issued > lifetime:
+            raise _refused_cursor(f"It is older than {lifetime // 3600} hours.")
         return values, id
 
 

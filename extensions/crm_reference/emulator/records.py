@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from crm_reference.contract import Resource
-from crm_reference.emulator import custom_fields, rules
+from crm_reference.emulator import custom_fields, holders, rules
 from crm_reference.emulator.clock import days_later
 from crm_reference.emulator.messages import Problem
 from crm_reference.emulator.query import Fields, words_of
-from crm_reference.emulator.registry import DERIVATIONS
+from crm_reference.emulator.registry import DERIVATIONS, GUARDS, PRESENTATIONS, VISIBILITIES
 from crm_reference.emulator.store import Record
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Records:
         :raises Problem: ``not_found``; ``merged`` where it was merged away.
         """
         record = self._store.get(self._tenant, collection, id, deleted=True)
-        if record is not None and (into := record.doc.get("_merged_into")) and not deleted:
+        if record is not None and (into := record.doc.get("_merged_into")):
             raise Problem("merged", f"This record was merged into {into}; use that one.", merged_into=into)
         if record is None or (record.deleted_at and not deleted) or not self.visible(record):
             raise Problem("not_found", f"No record of {collection} has the ID {id}.")
@@ -77,7 +77,10 @@ class Records:
         return self._store.find(self._tenant, collection, **equal)
 
     def visible(self, record: Record, /) -> bool:
-        """Tell whether the caller may see a record: all of them, or its own where the token says so."""
+        """Tell whether the caller may see a record: all of them, or its own where the token says so, or as the service says."""
+        visibility = VISIBILITIES.get(record.collection)
+        if visibility is not None:
+            return visibility(self._context, record)
         if self._context.identity.sees != "own":
             return True
         resource = self._context.world.contract.resources.get(record.collection)
@@ -101,8 +104,8 @@ class Records:
         if resource.owner and not doc.get(resource.owner) and context.identity.user:
             doc[resource.owner] = context.identity.user
         doc |= {"created_at": now, "updated_at": now}
-        if "created_by" in traits.platform:
-            doc["created_by"] = context.identity.actor
+        if "created_by" in traits.platform and context.identity.user:
+            doc["created_by"] = context.identity.user
         doc = derived(context, collection, doc)
         if resource.extensible:
             self._refuse(custom_fields.check(context, resource.extensible, doc.get("custom_fields", {})))
@@ -156,7 +159,9 @@ class Records:
         new = dict(doc)
         new["updated_at"] = context.now
         if "updated_by" in context.world.traits[record.collection].platform:
-            new["updated_by"] = context.identity.actor
+            new["updated_by"] = context.identity.user
+            if not context.identity.user:
+                del new["updated_by"]
         if resource.extensible:
             errors = custom_fields.check(context, resource.extensible, new.get("custom_fields", {}), touched=touched)
             self._refuse(errors)
@@ -174,12 +179,14 @@ class Records:
     def delete(self, record: Record, /, *, event: str = "", action: str = "deleted") -> None:
         """Delete a record, softly where its resource says so, after what refers to it was asked.
 
-        :raises Problem: Where a rule of ``on_delete: restrict`` holds on to it.
+        :raises Problem: Where a rule of ``on_delete: restrict``, or a guard of the service, holds on to it.
         """
         context, resource = self._context, self._context.resource(record.collection)
-        self._release(record)
+        if record.collection in GUARDS and not context.is_upkeep:
+            GUARDS[record.collection](context, record)
+        released = holders.release(context, record)
         gone = Record(record.collection, record.id, record.version + 1, dict(record.doc), context.now)
-        gone.doc["deleted_at"] = context.now
+        gone.doc |= {"deleted_at": context.now, "_released": released}
         if resource.delete == "soft":
             self._write(resource, gone, action, [])
         else:
@@ -191,7 +198,7 @@ class Records:
             context.emit(event, record.id, {"record": data})
 
     def restore(self, record: Record, /, *, event: str = "") -> Record:
-        """Bring a soft-deleted record back.
+        """Bring a soft-deleted record back, with what its deletion took from other records.
 
         :raises Problem: ``not_found`` once its days are over; a unique rule's code where its place was taken meanwhile.
         """
@@ -200,11 +207,44 @@ class Records:
             return record
         if days_later(record.deleted_at, resource.restore_days) <= self._context.now:
             raise Problem("not_found", f"The record was deleted more than {resource.restore_days} days ago and is gone.")
-        doc = {k: v for k, v in record.doc.items() if k != "deleted_at"}
+        doc = {k: v for k, v in record.doc.items() if k not in ("deleted_at", "_released")}
         restored = self.replace(record, doc, action="restored", touched={})
+        holders.take_back(self._context, record.id, record.doc.get("_released", ()))
         if event:
             self._context.emit(event, record.id, {"record": self.public(restored)})
         return restored
+
+    def revive(self, collection: str, doc: Mapping[str, Any], version: int, /, action: str = "restored") -> Record:
+        """Write a record that was removed for good under its old ID.
+
+        :raises Problem: What a rule says: the world has gone on.
+        """
+        resource = self._context.resource(collection)
+        record = Record(collection, doc["id"], version, {**doc, "updated_at": self._context.now})
+        rules.enforce(self._context, resource, record.doc, None)
+        self._write(resource, record, action, [])
+        return record
+
+    def note(self, record: Record, /, **hidden: Any) -> Record:
+        """Keep members that no client sees (``_members``) with a record, which stays the same for clients: no version, no event.
+
+        :return: The record with them.
+        """
+        noted = Record(record.collection, record.id, record.version, {**record.doc, **hidden}, record.deleted_at)
+        self._put(noted)
+        return noted
+
+    def erase(self, record: Record, /) -> int:
+        """Remove a record, deleted or not, with its history; the change feed tells that it is deleted, and nothing else.
+
+        :return: How many entries the history had.
+        """
+        self._context.world.writes.add((self._context.service, record.collection))
+        self._store.remove(self._tenant, record.collection, record.id)
+        count = self._store.forget(self._tenant, record.collection, record.id)
+        gone = Record(record.collection, record.id, record.version + 1, {})
+        self._store.log(self._tenant, gone, "deleted", self._context.now, self._context.identity.actor, {"changes": []})
+        return count
 
     # -- representation --------------------------------------------------------------------------------------------------
 
@@ -214,14 +254,16 @@ class Records:
         doc = {k: v for k, v in record.doc.items() if k[0] != "_" and k not in traits.hidden}
         if "version" in traits.platform:
             doc["version"] = record.version
+        presentation = PRESENTATIONS.get(record.collection)
+        if presentation is not None:
+            doc = {k: v for k, v in {**doc, **presentation(self._context, record)}.items() if v is not None}
         return doc
 
     def shown(self, record: Record, /, fields: Iterable[str] = ()) -> dict[str, Any]:
         """Return a record as this caller sees it: :meth:`public`, less masked fields, less what ``fields`` leaves out."""
         doc = self.public(record)
-        for name, scope in self._context.world.traits[record.collection].masked.items():
-            if scope not in self._context.identity.scopes:
-                doc.pop(name, None)
+        for name in self.masked(record.collection):
+            doc.pop(name, None)
         wanted = set(fields)
         if not wanted:
             return doc
@@ -234,11 +276,16 @@ class Records:
                 shown[head] = {k: v for k, v in shown[head].items() if k in inner}
         return shown
 
+    def masked(self, collection: str, /) -> frozenset[str]:
+        """Return the members of a collection's records that this caller may not see."""
+        masked = self._context.world.traits[collection].masked
+        return frozenset(name for name, scope in masked.items() if scope not in self._context.identity.scopes)
+
     def fields(self, collection: str, /) -> Fields:
-        """Return what can be filtered, sorted and searched in a collection, custom fields included."""
+        """Return what this caller can filter, sort and search by in a collection, custom fields included."""
         resource = self._context.resource(collection)
         custom = custom_fields.query_fields(self._context, resource.extensible) if resource.extensible else {}
-        return Fields(resource, custom)
+        return Fields(resource, custom, self.masked(collection))
 
     # -- inside ----------------------------------------------------------------------------------------------------------
 
@@ -247,29 +294,14 @@ class Records:
             raise Problem("validation_failed", f"{len(errors)} custom field(s) are not valid; see errors.", errors)
 
     def _write(self, resource: Resource, record: Record, action: str, differences: list[dict[str, Any]]) -> None:
-        self._context.world.writes.add((self._context.service, record.collection))
-        searchable = [rules.value_of(record.doc, name) for name in self._context.world.traits[record.collection].searchable]
-        self._store.put(self._tenant, record, words_of(searchable))
+        self._put(record)
         at, actor = self._context.now, self._context.identity.actor
         self._store.log(self._tenant, record, action, at, actor, {"changes": differences})
 
-    def _release(self, record: Record) -> None:
-        """Apply ``on_delete`` of every rule that refers to a record's collection."""
-        for resource in self._context.world.contract.resources.values():
-            for rule in resource.rules:
-                if rule.kind == "reference" and rule.options["target"] == record.collection:
-                    field, on_delete = rule.options["field"], rule.options["on_delete"]
-                    for holder in self._store.find(self._tenant, resource.collection, **{field: record.id}):
-                        self._let_go(holder, field, on_delete, rule.error)
-
-    def _let_go(self, holder: Record, field: str, on_delete: str, code: str) -> None:
-        match on_delete:
-            case "restrict":
-                raise Problem(code, f"{holder.id} still refers to this record; delete or change it first.")
-            case "clear":
-                self.change(holder, {field: None})
-            case "cascade":
-                self.delete(holder)
+    def _put(self, record: Record) -> None:
+        self._context.world.writes.add((self._context.service, record.collection))
+        searchable = [rules.value_of(record.doc, name) for name in self._context.world.traits[record.collection].searchable]
+        self._store.put(self._tenant, record, words_of(searchable))
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -13,13 +13,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from crm_reference.emulator.call import Call, Context, Reply
+    from crm_reference.emulator.store import Record
 
 Handler = Callable[["Call"], "Reply"]
 Computation = Callable[[Any], Any]
-#: Takes the context, the record as it would be written, and the present one (None on create); returns what is wrong, or "".
-CustomRule = Callable[["Context", Mapping[str, Any], "Mapping[str, Any] | None"], str]
+#: Takes the context, the record as it would be written, and the present one (None on create); returns what is wrong, or "",
+#: with the dotted path of the member that is at fault where it isn't the rule's first field.
+CustomRule = Callable[["Context", Mapping[str, Any], "Mapping[str, Any] | None"], "str | tuple[str, str]"]
 #: Takes the context (None while a world is seeded) and a record to be written; returns the members that follow from the others.
 Derivation = Callable[["Context | None", Mapping[str, Any]], Mapping[str, Any]]
+#: Takes the context and a stored record; returns members that are computed when it is read. One that is ``None`` is left out.
+Presentation = Callable[["Context", "Record"], Mapping[str, Any]]
+#: Takes the context and a stored record; tells whether the caller may see it.
+Visibility = Callable[["Context", "Record"], bool]
+#: Takes the context and a record about to be deleted; raises a problem where it must stay.
+Guard = Callable[["Context", "Record"], None]
 Listener = Callable[["Context", Mapping[str, Any]], None]
 
 
@@ -29,16 +37,23 @@ class Task:
 
     :param step: Handles one item; returns an outcome to keep, or raises :class:`Problem`, which counts the item as failed.
     :param finish: Makes the job's ``result`` from the outcomes once all items are handled.
+    :param so_far: Makes the ``result`` of a job that was cancelled; such a job has none where this is ``None``.
+    :param needs: Slug of the neighbour without which the job waits.
     """
 
     step: Callable[[Context, dict[str, Any], Any], Any]
     finish: Callable[[Context, dict[str, Any], list[Any]], dict[str, Any]]
+    so_far: Callable[[Context, dict[str, Any], list[Any]], dict[str, Any]] | None = None
+    needs: str = ""
 
 
 HANDLERS: dict[str, Handler] = {}
 COMPUTATIONS: dict[tuple[str, str], Computation] = {}
 CUSTOM_RULES: dict[tuple[str, str], CustomRule] = {}
 DERIVATIONS: dict[str, Derivation] = {}
+PRESENTATIONS: dict[str, Presentation] = {}
+VISIBILITIES: dict[str, Visibility] = {}
+GUARDS: dict[str, Guard] = {}
 LISTENERS: dict[str, list[Listener]] = {}
 TASKS: dict[str, Task] = {}
 
@@ -81,6 +96,36 @@ def derives(collection: str, /) -> Callable[[Derivation], Derivation]:
 
     def register(function: Derivation) -> Derivation:
         DERIVATIONS[collection] = function
+        return function
+
+    return register
+
+
+def presents(collection: str, /) -> Callable[[Presentation], Presentation]:
+    """Register what is computed whenever a record is shown: numbers of members, whether something holds today."""
+
+    def register(function: Presentation) -> Presentation:
+        PRESENTATIONS[collection] = function
+        return function
+
+    return register
+
+
+def sees(collection: str, /) -> Callable[[Visibility], Visibility]:
+    """Register who may see a record, where its owner alone doesn't decide."""
+
+    def register(function: Visibility) -> Visibility:
+        VISIBILITIES[collection] = function
+        return function
+
+    return register
+
+
+def guards(collection: str, /) -> Callable[[Guard], Guard]:
+    """Register what keeps a record from being deleted."""
+
+    def register(function: Guard) -> Guard:
+        GUARDS[collection] = function
         return function
 
     return register

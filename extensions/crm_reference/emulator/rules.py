@@ -60,10 +60,13 @@ def enforce(context: Context, resource: Resource, new: Doc, old: Doc | None, /) 
 
 
 def value_of(doc: Doc, path: str, /) -> Any:
-    """Return a member by its dotted path; ``None`` where there is none."""
+    """Return a member by its dotted path; ``None`` where there is none.
+
+    A secret is kept under its name with an underscore in front, where no answer shows it, and is found under its name too.
+    """
     value: Any = doc
     for part in path.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
+        value = value.get(part, value.get(f"_{part}")) if isinstance(value, Mapping) else None
     return value
 
 
@@ -83,7 +86,8 @@ def _unique(context: Context, resource: Resource, rule: Rule, new: Doc, old: Doc
         )
         if taken:
             field = rule.options["fields"][0]
-            return f"Another {resource.object} has this {_words(field)}: {taken[0].id}.", field
+            shown = f": {taken[0].id}" if context.records.visible(taken[0]) else ""
+            return f"Another {resource.object.replace('_', ' ')} has this {_words(field)}{shown}.", field
     return None
 
 
@@ -115,7 +119,9 @@ def _ask_owner(context: Context, resource: Resource, target: str) -> None:
 
 
 def _exists(context: Context, collection: str, id: str) -> bool:
-    return context.world.store.get(context.tenant, collection, id) is not None
+    """Tell whether a reference leads somewhere; a record that the caller may not see counts as none."""
+    record = context.records.peek(collection, id)
+    return record is not None and (context.is_upkeep or context.records.visible(record))
 
 
 def _immutable(context: Context, resource: Resource, rule: Rule, new: Doc, old: Doc | None) -> tuple[str, str] | None:
@@ -164,8 +170,10 @@ def _required_if(context: Context, resource: Resource, rule: Rule, new: Doc, old
 
 
 def _custom(context: Context, resource: Resource, rule: Rule, new: Doc, old: Doc | None) -> tuple[str, str] | None:
-    detail = CUSTOM_RULES[resource.service, rule.options["function"]](context, new, old)
-    return (detail, (rule.options.get("fields") or [""])[0]) if detail else None
+    found = CUSTOM_RULES[resource.service, rule.options["function"]](context, new, old)
+    if isinstance(found, tuple):
+        return found
+    return (found, (rule.options.get("fields") or [""])[0]) if found else None
 
 
 _CHECKS: Mapping[str, _Check] = {

@@ -55,9 +55,16 @@ def upsert(call: Call) -> Reply:
 
 
 def write_external(call: Call, system: str, key: str, body: Mapping[str, Any], /) -> tuple[int, Record]:
-    """Create or change the record that has a key in another system; return 201 or 200 and the record."""
+    """Create or change the record that has a key in another system; return 201 or 200 and the record.
+
+    :raises Problem: What a rule says; the code of a taken key where the record exists and the caller may not see it.
+    """
     present = find_external(call, call.target.collection, system, key)
     patch = merge_patch(body, {"external_ids": {system: key}})
+    if present is not None and not call.records.visible(present):
+        # As if the key were taken: another answer would confirm a key that the caller may not know.
+        rules = [r for r in call.target.rules if r.kind == "unique" and r.options["fields"] == ["external_ids"]]
+        raise Problem(rules[0].error if rules else "not_found", f"{key} of {system} can't be used.")
     if present is None:
         return 201, call.records.create(call.target.collection, patch, event=call.event("created"))
     return 200, call.records.change(present, patch, event=call.event("updated"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from crm_reference.emulator.behaviours.listing import next_link
@@ -10,6 +11,8 @@ from crm_reference.emulator.store import Change
 
 #: Actions as a change feed names them; every other action is an update.
 _FEED_TYPES = ("created", "deleted", "restored", "merged")
+#: How long a client may stay away before it must begin its copy anew: 90 days.
+_FEED_SECONDS = 90 * 86_400
 
 
 def history(call: Call) -> Reply:
@@ -21,7 +24,8 @@ def history(call: Call) -> Reply:
     found = call.world.store.changes(
         call.tenant, call.target.collection, after=after, id=call.found.id, newest_first=True, limit=limit + 1
     )
-    body: dict[str, Any] = {"data": [version_entry(c) for c in found[:limit]], "has_more": len(found) > limit}
+    masked = call.records.masked(call.target.collection)
+    body: dict[str, Any] = {"data": [version_entry(c, masked) for c in found[:limit]], "has_more": len(found) > limit}
     headers = {}
     if len(found) > limit:
         cursor = call.world.cursors.make([found[limit - 1].sequence], "", scope, call.world.clock.time())
@@ -30,14 +34,15 @@ def history(call: Call) -> Reply:
     return Reply(200, body, headers)
 
 
-def version_entry(change: Change, /) -> dict[str, Any]:
-    """Return an entry of a record's history."""
+def version_entry(change: Change, /, masked: Collection[str] = ()) -> dict[str, Any]:
+    """Return an entry of a record's history, without the changes of masked fields."""
+    who = {"changed_by": change.actor} if change.actor.startswith("usr_") else {}
     return {
         "version": change.version,
         "action": change.action,
         "changed_at": change.at,
-        "changed_by": change.actor,
-        "changes": change.detail.get("changes", []),
+        **who,
+        "changes": [c for c in change.detail.get("changes", []) if c["field"].split(".")[0] not in masked],
     }
 
 
@@ -50,7 +55,7 @@ def changes(call: Call) -> Reply:
     limit, scope = call.query.get("limit") or 25, [call.operation.id, call.tenant]
     after = 0
     if call.query.get("cursor"):
-        after = call.world.cursors.read(call.query["cursor"], scope, call.world.clock.time())[0][0]
+        after = call.world.cursors.read(call.query["cursor"], scope, call.world.clock.time(), _FEED_SECONDS)[0][0]
     found = call.world.store.changes(call.tenant, call.target.collection, after=after, limit=limit + 1)
     entries, last = [], after
     for change in found[:limit]:
@@ -66,17 +71,27 @@ def changes(call: Call) -> Reply:
 
 def _feed_entry(call: Call, change: Change) -> dict[str, Any] | None:
     record = call.world.store.get(call.tenant, call.target.collection, change.id, deleted=True)
-    if record is not None and not call.records.visible(record):
+    lost = record is not None and not call.records.visible(record)
+    if lost and not _left_view(call, change):
         return None
+    merged_away = record is not None and record.doc.get("_merged_into") is not None
+    known = change.action in _FEED_TYPES and (change.action != "merged" or merged_away)
     entry: dict[str, Any] = {
         "sequence": change.sequence,
-        "type": change.action if change.action in _FEED_TYPES else "updated",
+        "type": "deleted" if lost else change.action if known else "updated",
         "id": change.id,
         "version": change.version,
         "changed_at": change.at,
     }
-    if record is not None and change.action == "merged" and record.doc.get("_merged_into"):
-        entry["merged_into"] = record.doc["_merged_into"]
-    elif record is not None and record.deleted_at is None and change.action != "deleted":
-        entry["record"] = call.records.shown(record)
+    if record is not None and not lost:
+        if entry["type"] == "merged":
+            entry["merged_into"] = record.doc["_merged_into"]
+        elif record.deleted_at is None and change.action != "deleted":
+            entry["record"] = call.records.shown(record)
     return entry
+
+
+def _left_view(call: Call, change: Change) -> bool:
+    """Tell whether a change took the record from the caller, whose copy would keep it otherwise."""
+    taken = {"field": call.target.owner, "old_value": call.identity.user}
+    return any(taken.items() <= c.items() for c in change.detail.get("changes", []))

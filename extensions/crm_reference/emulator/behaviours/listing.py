@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
+import orjson
+
 from crm_reference.contract.schema_tree import property_node
 from crm_reference.emulator import custom_fields
 from crm_reference.emulator.call import Call, Reply
+from crm_reference.emulator.clock import days_later
 from crm_reference.emulator.messages import Problem
 from crm_reference.emulator.query import Condition, Fields, Sort, parse_sort
+from crm_reference.emulator.registry import VISIBILITIES
 from crm_reference.emulator.store import Record
 
 #: Query parameters that are no filters.
 _PAGING = {"limit", "cursor", "sort", "fields", "expand"}
+#: The order of a list that names none: the latest creation first; among equal ones the ID decides, which rises with time too.
+NEWEST_FIRST = (Sort("created_at", True), Sort("id", True))
 #: Filter operator by the suffix of a query parameter; eq where it has none.
 _SUFFIXES = {
     "_gte": "gte",
@@ -28,18 +35,24 @@ _SUFFIXES = {
 }
 
 
-def list_records(call: Call) -> Reply:
-    """GET a collection: a page by simple filters."""
+def list_records(call: Call, /, default: Sequence[Sort] = NEWEST_FIRST) -> Reply:
+    """GET a collection: a page by simple filters.
+
+    :param default: The order where ``sort`` names none.
+    """
     fields = call.records.fields(call.target.collection)
     condition = _scope(call).and_(_filters(call, fields))
-    return _page(call, fields, condition, _sorts(call, fields))
+    return _page(call, fields, condition, _sorts(call, fields) or default)
 
 
 def list_deleted(call: Call) -> Reply:
-    """GET the recycle bin: what can still be restored, by the same filters as a list."""
+    """GET the recycle bin: what can still be restored, the latest deletion first, by the same filters as a list."""
     fields = call.records.fields(call.target.collection)
-    condition = _scope(call).and_(_filters(call, fields)).and_(Condition("doc->>'$._merged_into' is null"))
-    return _page(call, fields, condition, _sorts(call, fields), deleted=True)
+    oldest = days_later(call.now, -call.target.restore_days)
+    there = Condition("deleted_at > ? and doc->>'$._merged_into' is null", [oldest])
+    condition = _scope(call).and_(_filters(call, fields)).and_(there)
+    latest = (Sort("deleted_at", True), Sort("id", True))
+    return _page(call, fields, condition, _sorts(call, fields) or latest, deleted=True)
 
 
 def search(call: Call) -> Reply:
@@ -52,8 +65,7 @@ def count(call: Call) -> Reply:
     """POST count: how many records a search would find."""
     fields = call.records.fields(call.target.collection)
     condition = _scope(call).and_(criteria(fields, call.body or {}))
-    found = call.world.store.count(call.tenant, call.target.collection, condition.sql, condition.arguments)
-    return Reply(200, {"count": found})
+    return Reply(200, {"count": call.world.store.count(call.tenant, call.target.collection, condition.sql, condition.arguments)})
 
 
 def criteria(fields: Fields, body: Mapping[str, Any], /, pointer: str = "#/filter_groups") -> Condition:
@@ -71,7 +83,7 @@ def _scope(call: Call) -> Condition:
     parent = call.target.parent
     if parent:
         condition = condition.and_(Condition(f"doc->>'$.{parent['property']}' = ?", [call.path[parent["parameter"]]]))
-    if call.identity.sees == "own" and call.target.owner:
+    if call.identity.sees == "own" and call.target.owner and call.target.collection not in VISIBILITIES:
         condition = condition.and_(Condition(f"doc->>'$.{call.target.owner}' = ?", [call.identity.user]))
     return condition
 
@@ -134,11 +146,23 @@ def _page(call: Call, fields: Fields, condition: Condition, sorts: Sequence[Sort
         condition,
         fields=fields,
         sorts=sorts,
-        select=lambda where, arguments, order, limit: call.world.store.select(
-            call.tenant, collection, where, arguments, order=order, limit=limit, deleted=deleted
-        ),
+        select=lambda where, arguments, order, limit: seen(call, collection, where, arguments, order, limit, deleted=deleted),
         show=lambda record: call.records.shown(record, shown),
     )
+
+
+def seen(
+    call: Call, collection: str, where: str, arguments: Sequence[Any], order: str, limit: int, /, *, deleted: bool = False
+) -> list[Record]:
+    """Select the records that the caller may see.
+
+    Where a service decides that record by record, all that match are read and sifted before the page is cut.
+    """
+    sifted = collection in VISIBILITIES
+    found = call.world.store.select(
+        call.tenant, collection, where, arguments, order=order, limit=-1 if sifted else limit, deleted=deleted
+    )
+    return [r for r in found if call.records.visible(r)][:limit] if sifted else found
 
 
 def paged(
@@ -176,6 +200,25 @@ def paged(
         body["next_cursor"] = cursor
         if call.operation.method == "GET":
             headers["Link"] = next_link(call, cursor)
+    return Reply(200, body, headers)
+
+
+def paged_items(call: Call, items: Sequence[Any], /) -> Reply:
+    """Answer one page of what is computed rather than stored. Its cursor is a place in the sequence.
+
+    :param items: The whole, in its order, as JSON data.
+    :raises Problem: ``invalid_cursor``.
+    """
+    limit, scope = call.query.get("limit") or 25, [call.operation.id, call.tenant, call.path, _without_paging(call.query)]
+    start = 0
+    if call.query.get("cursor"):
+        start = call.world.cursors.read(call.query["cursor"], scope, call.world.clock.time())[0][0]
+    has_more = len(items) > start + limit
+    body: dict[str, Any] = {"data": list(items[start : start + limit]), "has_more": has_more}
+    headers = {}
+    if has_more:
+        body["next_cursor"] = call.world.cursors.make([start + limit], "", scope, call.world.clock.time())
+        headers["Link"] = next_link(call, body["next_cursor"])
     return Reply(200, body, headers)
 
 
@@ -223,7 +266,12 @@ def describe(call: Call) -> Reply:
                 entry["choices"] = list(said["choices"])
             described.append(entry)
     body = {"object": resource.object, "fields": described, "permissions": _permissions(call)}
-    return Reply(200, body)
+    if "ETag" not in call.operation.responses["200"].headers:
+        return Reply(200, body)
+    etag = f'"{hashlib.sha256(orjson.dumps(body)).hexdigest()[:16]}"'
+    if call.headers.get("If-None-Match") in (etag, "*"):
+        return Reply(304, None, {"ETag": etag})
+    return Reply(200, body, {"ETag": etag})
 
 
 def _described(name: str, kind: str, table: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from crm_reference.emulator.call import Call, Reply
+from crm_reference.emulator.messages import Problem
 from crm_reference.emulator.store import Record
 
 
@@ -59,5 +60,11 @@ def delete(call: Call) -> Reply:
 
 
 def restore(call: Call) -> Reply:
-    """POST restore: a soft-deleted record comes back as it was."""
+    """POST restore: a soft-deleted record comes back as it was.
+
+    :raises Problem: The operation's own code for a record that isn't deleted (``contact_not_deleted``), where it has one.
+    """
+    code = next((e for e in call.operation.errors if e.endswith("_not_deleted")), "")
+    if code and call.found.deleted_at is None:
+        raise Problem(code, f"{call.found.id} is not in the recycle bin.")
     return shown(call, call.records.restore(call.found, event=call.event("restored")))

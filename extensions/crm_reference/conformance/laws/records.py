@@ -1,0 +1,311 @@
+"""What holds of every record: read your write, delete, restore, versions, keys, search, batches, references, rules."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from crm_reference.conformance.laws.lab import Broken, Case, Lab, Skipped, code_of, demand, describe, entries_of, finds, law
+from crm_reference.contract import Contract, Operation, Resource, Service
+from crm_reference.emulator import Engine, Record, Request, Response
+from crm_reference.exchanges.replay import Replayer, request_of
+from crm_reference.trace.subjects import model_exchange
+
+
+def _with(*behaviours: str) -> Callable[[Contract], list[str]]:
+    """Return a function that finds the resources that have all of the behaviours."""
+
+    def find(contract: Contract) -> list[str]:
+        has = {(o.resource, o.behaviour) for o in contract.operations.values()}
+        return [c for c in contract.resources if all((c, b) in has for b in behaviours)]
+
+    return find
+
+
+def _operation(lab: Lab, collection: str, behaviour: str) -> Operation:
+    return next(o for o in lab.contract.operations.values() if o.resource == collection and o.behaviour == behaviour)
+
+
+def _created(lab: Lab, collection: str) -> tuple[Case, Response]:
+    """Send the model creation of a resource."""
+    case = lab.model(_operation(lab, collection, "create").id)
+    response = case.send()
+    demand(response.status == 201, f"the creation got {describe(response)}")
+    return case, response
+
+
+def _call(lab: Lab, case: Case, operation: Operation, path: str, **options: Any) -> Response:
+    """Call another operation of the case's resource, as somebody of the same tenant who may."""
+    everybody = lab.contract.principals.items()
+    able = next(n for n, p in everybody if p.tenant == lab.tenant_of(case) and "*" in p.scopes and p.sees == "all")
+    headers = {**case.request.headers, "authorization": lab.bearer(able), **options.pop("headers", {})}
+    return lab.send(operation, Request(operation.method, path, (), headers, options.pop("content", b"")))
+
+
+@law("read-your-write", _with("create", "read"))
+def read_your_write(lab: Lab, collection: str) -> None:
+    """What a creation answers, its Location gives again, under the same ETag."""
+    case, made = _created(lab, collection)
+    read = _call(lab, case, _operation(lab, collection, "read"), made.headers["Location"])
+    demand(read.status == 200 and read.json() == made.json(), f"the record reads back as {describe(read)}")
+    demand(read.headers["ETag"] == made.headers["ETag"], "the ETags differ")
+    again = _call(
+        lab, case, _operation(lab, collection, "read"), made.headers["Location"], headers={"if-none-match": read.headers["ETag"]}
+    )
+    if _operation(lab, collection, "read").parameter("If-None-Match", "header"):
+        demand(again.status == 304, f"If-None-Match got {describe(again)}")
+
+
+@law("delete-then-404", _with("create", "read", "delete"))
+def delete_then_404(lab: Lab, collection: str) -> None:
+    """A deleted record is 404, also when it is deleted again."""
+    case, made = _created(lab, collection)
+    delete, path = _operation(lab, collection, "delete"), made.headers["Location"]
+    first = _call(lab, case, delete, path)
+    demand(first.status == 204, f"the deletion got {describe(first)}")
+    demand(_call(lab, case, delete, path).status == 404, "the repeated deletion isn't 404")
+    demand(_call(lab, case, _operation(lab, collection, "read"), path).status == 404, "the deleted record can be read")
+
+
+@law("restore", _with("create", "read", "delete", "restore"))
+def restore(lab: Lab, collection: str) -> None:
+    """A restored record is as it was, its version and times apart."""
+    case, made = _created(lab, collection)
+    path = made.headers["Location"]
+    _call(lab, case, _operation(lab, collection, "delete"), path)
+    back = _call(lab, case, _operation(lab, collection, "restore"), path + "/restore")
+    demand(back.status == 200, f"the restoration got {describe(back)}")
+    moved = ("version", "updated_at", "updated_by")
+    one, other = ({k: v for k, v in r.json().items() if k not in moved} for r in (made, back))
+    demand(one == other, "the restored record differs from the one that was deleted")
+
+
+@law("stale-if-match", _with("create", "update"))
+def stale_if_match(lab: Lab, collection: str) -> None:
+    """A stale If-Match is 412 and writes nothing; the present one is taken."""
+    update = lab.model(_operation(lab, collection, "update").id)
+    demand(update.send(headers={"if-match": '"999"'}).status == 412, "a stale If-Match isn't 412")
+
+
+@law("idempotent-replay", _with("create"))
+def idempotent_replay(lab: Lab, collection: str) -> None:
+    """The same key and body give the first answer again; another body is 422."""
+    case = lab.model(_operation(lab, collection, "create").id)
+    if case.operation.parameter("Idempotency-Key", "header") is None:
+        raise Broken("the creation takes no Idempotency-Key")
+    key = {"idempotency-key": "law-of-idempotency-1"}
+    first = case.send(headers=key)
+    again = lab.send(case.operation, case.altered(headers=key))
+    demand(
+        again.json() == first.json() and again.headers.get("Idempotency-Replayed") == "true", f"the replay got {describe(again)}"
+    )
+    other = lab.send(case.operation, case.altered({**case.body, "zz": 1}, headers=key))
+    demand(code_of(other) == "idempotency_key_reused", f"another body got {describe(other)}")
+
+
+@law("search-agrees", _with("list", "search"))
+def search_agrees(lab: Lab, collection: str) -> None:
+    """A search without conditions finds what the list has."""
+    case = lab.model(_operation(lab, collection, "search").id)
+    case.rewind()
+    found = lab.send(case.operation, case.altered({"limit": 200}))
+    listing = lab.model(_operation(lab, collection, "list").id)
+    listing.rewind()
+    listed = lab.send(listing.operation, replace(listing.request, query=[("limit", "200")], headers=case.request.headers))
+    ids = [{r["id"] for r in response.json()["data"]} for response in (found, listed)]
+    demand(ids[0] == ids[1], f"search and list differ in {sorted(ids[0] ^ ids[1])[:3]}")
+
+
+@law("batch-agrees", _with("create", "batch_create"))
+def batch_agrees(lab: Lab, collection: str) -> None:
+    """A record made in a batch equals one made alone."""
+    case, single = _created(lab, collection)
+    batch = lab.model(_operation(lab, collection, "batch_create").id)
+    batch.rewind()
+    case.rewind()
+    many = lab.send(batch.operation, replace(batch.request, headers=case.request.headers, body=_items(case.body)))
+    record = many.json()["results"][0]["record"]
+    own = ("id", "created_at", "updated_at")
+    one, other = ({k: v for k, v in r.items() if k not in own} for r in (single.json(), record))
+    demand(one == other, f"they differ in {sorted(k for k in {*one, *other} if one.get(k) != other.get(k))}")
+
+
+def _items(body: Any) -> bytes:
+    return orjson.dumps({"items": [body]})
+
+
+@law("mirror")
+def mirror(lab: Lab, collection: str) -> None:
+    """A mirror made from the list and kept up by the change feed equals the list after random writes."""
+    lab.engine.reset()
+    principal = next(n for n, p in lab.contract.principals.items() if "*" in p.scopes and p.sees == "all")
+    headers = {"authorization": lab.bearer(principal), "content-type": "application/json"}
+    feed, listing = _operation(lab, collection, "changes"), _operation(lab, collection, "list")
+
+    def get(operation: Operation, **query: str) -> Any:
+        response = lab.send(operation, Request("GET", "/v1" + operation.path, tuple(query.items()), headers))
+        demand(response.status == 200, f"{operation.id} got {describe(response)}")
+        return response.json()
+
+    cursor = _drain(get, feed, "", {})
+    copy = {r["id"]: r for r in get(listing, limit="200")["data"]}
+    _write_at_random(lab, collection, headers)
+    _drain(get, feed, cursor, copy)
+    present = {r["id"]: r for r in get(listing, limit="200")["data"]}
+    demand(
+        copy == present, f"mirror and list differ in {sorted(k for k in {*copy, *present} if copy.get(k) != present.get(k))[:3]}"
+    )
+
+
+def _drain(get: Callable[..., Any], feed: Operation, cursor: str, copy: dict[str, Any]) -> str:
+    last = 0
+    for _ in range(200):
+        page = get(feed, limit="50", **({"cursor": cursor} if cursor else {}))
+        for entry in page["data"]:
+            demand(entry["sequence"] > last, "the feed's sequence doesn't rise")
+            last = entry["sequence"]
+            if entry["type"] in ("deleted", "merged"):
+                copy.pop(entry["id"], None)
+            elif "record" in entry:
+                copy[entry["id"]] = entry["record"]
+        cursor = page["next_cursor"]
+        if not page["has_more"]:
+            return str(cursor)
+    raise Broken("the feed has no end")
+
+
+def _write_at_random(lab: Lab, collection: str, headers: dict[str, str]) -> None:
+    """Make sixty writes with a fixed seed: creations, changes, deletions and restorations."""
+    dice = random.Random(8640)
+    create = lab.model(_operation(lab, collection, "create").id)
+    body = {k: v for k, v in create.body.items() if isinstance(v, str) and k.endswith("name")}
+    lab.engine.reset()
+    has = {o.behaviour: o for o in lab.contract.operations.values() if o.resource == collection}
+    ids: list[str] = []
+    for number in range(60):
+        choice = dice.choice(["create", "create", "update", "delete", "restore"])
+        if choice == "create" or not ids:
+            made = {k: f"{v} {number}"[:80] for k, v in body.items()}
+            request = Request("POST", "/v1" + has["create"].path, (), headers, orjson.dumps(made))
+            response = lab.send(has["create"], request)
+            if response.status == 201:
+                ids.append(response.json()["id"])
+        elif choice in has:
+            path = f"/v1{has['create'].path}/{dice.choice(ids)}" + ("/restore" if choice == "restore" else "")
+            change = orjson.dumps({next(iter(body)): f"Changed {number}"}) if choice == "update" else b""
+            patch = {**headers, "content-type": "application/merge-patch+json"} if choice == "update" else headers
+            lab.send(has[choice], Request(has[choice].method, path, (), patch, change))
+
+
+@finds("rule-removed")
+def rule_removed(lab: Lab) -> Iterator[tuple[str, Callable[[], None]]]:
+    """Without a business rule, an exchange that raises its code no longer gets its answer."""
+    for resource in lab.contract.resources.values():
+        for rule in resource.rules:
+            yield f"{resource.collection} {rule.id}", _removal(lab, resource, rule.id, rule.error)
+
+
+def _removal(lab: Lab, resource: Resource, id: str, code: str) -> Callable[[], None]:
+    def check() -> None:
+        service = lab.contract.services[resource.service]
+        field = next(r for r in resource.rules if r.id == id).options.get("field", "")
+        mine = [e for e in service.exchanges.values() if not e.succeeds and e.recorded and _raises(e.recorded.body, code, field)]
+        if not mine:
+            raise Broken(f"no recorded exchange of {resource.service} raises {code}{f' at {field}' if field else ''}")
+        without = _without(lab.contract, service, resource, id)
+        engine = Engine(without, limits=False)
+        replayer = Replayer(without, engine)
+        for exchange in mine:
+            try:
+                replayer.prepare(without.exchanges[exchange.id])
+                answer = engine.handle(request_of(replayer.compose(exchange)))
+            except Exception:
+                return  # Anything but the documented refusal shows that the rule made the difference.
+            if answer.status != exchange.status or not _raises(answer.json(), code, field):
+                return
+        raise Broken(f"with the rule removed, every exchange that raises {code} still gets it")
+
+    return check
+
+
+def _raises(body: Any, code: str, field: str) -> bool:
+    """Tell whether a problem has a code, at a field where one is named."""
+    if not isinstance(body, dict):
+        return False
+    entries = [e for e in body.get("errors", ()) if e["code"] == code]
+    if field and entries:
+        return any(str(e.get("pointer", "")).endswith(f"/{field.replace('.', '/')}") for e in entries)
+    return body.get("code") == code or bool(entries)
+
+
+def _without(contract: Contract, service: Service, resource: Resource, rule: str) -> Contract:
+    less = replace(resource, rules=tuple(r for r in resource.rules if r.id != rule))
+    changed = replace(service, resources={**service.resources, resource.collection: less})
+    return replace(contract, services={**contract.services, service.slug: changed})
+
+
+@law("dangling-reference")
+def dangling_reference(lab: Lab, subject: str) -> None:
+    """An ID of nobody, or of another tenant, is refused where a record must be named."""
+    resource, field, code = _reference(lab, subject)
+    writers = [
+        o
+        for o in lab.contract.operations.values()
+        if o.resource == resource.collection and o.behaviour in ("create", "update") and _sends(lab, o, field)
+    ]
+    if not writers:
+        raise Skipped(f"no exchange that succeeds sends {field}")
+    case = lab.model(writers[0].id)
+    for id in (case.body[field][:-2] + "ZZ",):
+        response = case.send({**case.body, field: id})
+        said = {code_of(response), *(e["code"] for e in entries_of(response))}
+        demand(bool(said & {code, "invalid_reference"}), f"{field} of nobody got {describe(response)}")
+
+
+def _sends(lab: Lab, operation: Operation, field: str) -> bool:
+    found = model_exchange(lab.contract, operation)
+    return found is not None and isinstance((found.request.body or {}).get(field), str)
+
+
+def _reference(lab: Lab, subject: str) -> tuple[Resource, str, str]:
+    collection, _, id = subject.partition(" ")
+    resource = lab.contract.resources[collection]
+    rule = next(r for r in resource.rules if r.id == id)
+    return resource, rule.options["field"], rule.error
+
+
+@law("on-delete")
+def on_delete(lab: Lab, subject: str) -> None:
+    """When the target is deleted, what refers to it is refused, cleared, taken along or kept, as the rule says."""
+    collection, _, id = subject.partition(" ")
+    resource = lab.contract.resources[collection]
+    rule = next(r for r in resource.rules if r.id == id)
+    field, target, effect = rule.options["field"], rule.options["target"], rule.options["on_delete"]
+    lab.engine.reset()
+    principal = next(n for n, p in lab.contract.principals.items() if "*" in p.scopes and p.sees == "all")
+    tenant = lab.contract.principals[principal].tenant
+    store = lab.engine.world.store
+    holders, targets = store.select(tenant, collection), store.select(tenant, target)
+    deletes = next((o for o in lab.contract.operations.values() if o.resource == target and o.behaviour == "delete"), None)
+    if not holders or not targets or deletes is None:
+        raise Skipped(f"the world has no record of {collection} and {target}, or {target} can't be deleted")
+    holder = holders[-1]
+    aim = next((t for t in targets if t.id != holder.id), targets[0])
+    store.put(tenant, Record(collection, holder.id, holder.version, {**holder.doc, field: aim.id}))
+    path = f"/v1{lab.contract.resources[target].path}/{aim.id}"
+    response = lab.send(deletes, Request("DELETE", path, (), {"authorization": lab.bearer(principal)}))
+    after = store.get(tenant, collection, holder.id)
+    if effect == "restrict":
+        demand(response.status == 409, f"the deletion got {describe(response)}, though {holder.id} holds on to it")
+        return
+    demand(response.status == 204, f"the deletion got {describe(response)}")
+    if effect == "cascade":
+        demand(after is None, "what referred to the deleted record is still there")
+    else:
+        demand(after is not None, "what referred to the deleted record is gone")
+        kept = after.doc.get(field) if after else None
+        demand((kept == aim.id) is (effect == "keep"), f"{field} is {kept} after the deletion, and the rule says {effect}")
