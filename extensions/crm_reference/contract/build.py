@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 from crm_reference.contract.documents import Library, Node, place_of
@@ -29,6 +30,17 @@ def load(root: Path | str, /, *, cache: bool = True) -> Contract:
     :raises ContractError: If a document is missing, can't be parsed, or a reference dangles; each finding has file and line.
     """
     base = Path(root)
+    # What is made here lives as long as the model: collecting garbage meanwhile costs a third of the time and frees nothing.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return _load(base, cache)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _load(base: Path, cache: bool) -> Contract:
     if not (base / _COMMON).is_dir():
         message = f"{base} has no such folder; run this in the project's root, or name the root"
         raise ContractError([Finding(place_of(_COMMON), "file.missing", message)])

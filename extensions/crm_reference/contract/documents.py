@@ -187,6 +187,8 @@ class Node:
 
         :raises ContractError: If a reference dangles or leads back to itself.
         """
+        if not isinstance(self.value, dict) or "$ref" not in self.value:
+            return self
         node, seen = self, {(self.document.name, self.pointer)}
         while isinstance(node.value, dict) and isinstance(node.value.get("$ref"), str):
             node = node.document.library.follow(node)

@@ -137,7 +137,7 @@ class Response:
 class Operation:
     """One method on one path.
 
-    :param behaviour: Generic behaviour that its path's shape gives it (``create``, ``list`` ...); empty where only a handler serves it.
+    :param behaviour: What its path's shape makes it do (``create``, ``list`` ...); empty where only a handler serves it.
     :param resource: Collection that it works on; empty where none is found from the path.
     :param errors: Own codes, those implied by the resource's rules included, in order.
     """

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any
 
 from crm_reference.contract.documents import Node
 from crm_reference.contract.findings import ContractError, Finding
@@ -139,7 +141,12 @@ def _implied_errors(behaviour: str, resource: Resource | None) -> Iterator[str]:
 
 
 def _parameter(node: Node) -> Parameter:
-    node = node.resolved()
+    return _resolved_parameter(node.resolved())
+
+
+@lru_cache(maxsize=65_536)
+def _resolved_parameter(node: Node) -> Parameter:
+    """Build a parameter; a shared one is built once for all operations that refer to it."""
     schema = node.child("schema") if "schema" in node else Node(node.document, node.pointer, {})
     resolved = schema.resolved()
     return Parameter(
@@ -166,12 +173,17 @@ def _body(node: Node) -> Body:
 
 def _response(status: str, node: Node) -> Response:
     resolved = node.resolved()
-    return Response(
-        status=status,
-        description=str(resolved.get("description", "")),
-        media={t: m.child("schema") for t, m in resolved.items("content") if "schema" in m},
-        headers={n: h.resolved() for n, h in resolved.items("headers")},
-        links=resolved.get("links", {}),
-        common=resolved.name if resolved.document.name.startswith("source_specs/common/") else "",
-        place=node.place,
+    description, media, headers, links, common = _response_parts(resolved)
+    return Response(status, description, media, headers, links, common, node.place)
+
+
+@lru_cache(maxsize=65_536)
+def _response_parts(node: Node) -> tuple[str, Mapping[str, Node], Mapping[str, Node], Mapping[str, Any], str]:
+    """Read what a response consists of; a shared one is read once for all operations that refer to it."""
+    return (
+        str(node.get("description", "")),
+        {t: m.child("schema") for t, m in node.items("content") if "schema" in m},
+        {n: h.resolved() for n, h in node.items("headers")},
+        node.get("links", {}),
+        node.name if node.document.name.startswith("source_specs/common/") else "",
     )

@@ -107,6 +107,9 @@ class Validators:
         for key in path:
             part = part[key]
         union = _schema_at(node, path, value)
+        only = _only_branch(union) if union is not None else None
+        if only is not None:
+            return [FieldError(pointer + e.pointer, e.code, e.detail) for e in self.errors(only, part)]
         if union is None or "discriminator" not in union:
             return [FieldError(pointer, "invalid_value", "must match one of the forms that the field table lists")]
         said = union.get("discriminator")
@@ -122,6 +125,12 @@ class Validators:
             return [FieldError(f"{pointer}/{name}", "invalid_choice", "must be one of " + ", ".join(mapping))]
         reference = Node(union.document, union.pointer, {"$ref": mapping[part[name]]}).resolved()
         return [FieldError(pointer + e.pointer, e.code, e.detail) for e in self.errors(reference, part)]
+
+
+def _only_branch(union: Node) -> Node | None:
+    """Return the one form of a union beside null, or ``None`` where it has more: what may be cleared is written so."""
+    forms = [b for b in (*union.entries("oneOf"), *union.entries("anyOf")) if b.resolved().get("type") != "null"]
+    return forms[0] if len(forms) == 1 else None
 
 
 def _schema_at(node: Node, path: list[str | int], value: Any) -> Node | None:

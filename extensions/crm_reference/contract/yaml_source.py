@@ -89,4 +89,4 @@ def _build(loader: _Loader, node: yaml.Node, pointer: str, lines: Lines) -> Any:
 
 def escape(key: str) -> str:
     """Escape one key for a JSON Pointer (RFC 6901, section 3)."""
-    return key.replace("~", "~0").replace("/", "~1")
+    return key if "/" not in key and "~" not in key else key.replace("~", "~0").replace("/", "~1")
