@@ -320,7 +320,8 @@ class Engine:
         schema = declared.media.get(media)
         if schema is None:
             raise ContractBreach(f"{declared.place}: {operation.id} answers {response.status} as {media}, which it doesn't declare")
-        data = orjson.loads(response.body) if media.endswith("json") else response.body.decode()
+        is_json = media.endswith("json") and not media.endswith("ndjson")
+        data = orjson.loads(response.body) if is_json else response.body.decode()
         if not self.world.validators.is_valid(schema, data):
             errors = "; ".join(f"{e.pointer or '/'}: {e.detail}" for e in self.world.validators.errors(schema, data)[:5])
             raise ContractBreach(

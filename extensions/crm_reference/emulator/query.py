@@ -84,6 +84,8 @@ class Fields:
     def condition(self, name: str, operator: str, value: Any) -> Condition:
         """Return the condition of one filter. The operator must be one that the field takes."""
         source, walk = self.expression(name)
+        if name.startswith("custom_fields."):  # json_each walks the choices of a field with several; a single value is one row
+            source, walk = "item.value", f"json_each(doc, '$.{name}') item"
         negated = operator in ("ne", "not_in", "is_not_set")
         positive = {"ne": "eq", "not_in": "in", "is_not_set": "is_set"}.get(operator, operator)
         inner = _condition(source, positive, value)

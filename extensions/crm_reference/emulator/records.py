@@ -170,7 +170,7 @@ class Records:
         changed = Record(record.collection, record.id, record.version + 1, new)
         new.pop("deleted_at", None)
         self._write(resource, changed, action, differences)
-        if event:
+        if event and differences:
             data = {"record": self.public(changed), "changed_fields": [d["field"] for d in differences]}
             data["previous"] = {d["field"]: d["old_value"] for d in differences if "old_value" in d}
             context.emit(event, record.id, data)
@@ -214,14 +214,17 @@ class Records:
             self._context.emit(event, record.id, {"record": self.public(restored)})
         return restored
 
-    def revive(self, collection: str, doc: Mapping[str, Any], version: int, /, action: str = "restored") -> Record:
-        """Write a record that was removed for good under its old ID.
+    def revive(
+        self, collection: str, doc: Mapping[str, Any], version: int, /, action: str = "restored", *, fresh: bool = True
+    ) -> Record:
+        """Write a record that was removed for good, or merged away, under its old ID.
 
+        :param fresh: Whether its references must lead somewhere, as those of a new record; else only unique rules count.
         :raises Problem: What a rule says: the world has gone on.
         """
         resource = self._context.resource(collection)
         record = Record(collection, doc["id"], version, {**doc, "updated_at": self._context.now})
-        rules.enforce(self._context, resource, record.doc, None)
+        rules.enforce(self._context, resource, record.doc, None if fresh else {**record.doc, "_restoring": True})
         self._write(resource, record, action, [])
         return record
 

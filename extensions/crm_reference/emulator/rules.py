@@ -60,13 +60,16 @@ def enforce(context: Context, resource: Resource, new: Doc, old: Doc | None, /) 
 
 
 def value_of(doc: Doc, path: str, /) -> Any:
-    """Return a member by its dotted path; ``None`` where there is none.
+    """Return a member by its dotted path; ``None`` where there is none. A list on the way gives the list of its entries' members.
 
     A secret is kept under its name with an underscore in front, where no answer shows it, and is found under its name too.
     """
     value: Any = doc
     for part in path.split("."):
-        value = value.get(part, value.get(f"_{part}")) if isinstance(value, Mapping) else None
+        if isinstance(value, list):
+            value = [entry.get(part) for entry in value if isinstance(entry, Mapping)]
+        else:
+            value = value.get(part, value.get(f"_{part}")) if isinstance(value, Mapping) else None
     return value
 
 
@@ -134,6 +137,8 @@ def _immutable(context: Context, resource: Resource, rule: Rule, new: Doc, old: 
 def _transition(context: Context, resource: Resource, rule: Rule, new: Doc, old: Doc | None) -> tuple[str, str] | None:
     field = rule.options["field"]
     to = value_of(new, field)
+    if context.is_upkeep:
+        return None
     if old is None:
         first = rule.options.get("initial")
         if first and to is not None and to not in first:

@@ -17,6 +17,9 @@ def page(site: Path, path: str, /) -> Response:
     wanted = (site / unquote(path).lstrip("/")).resolve()
     if wanted.is_dir():
         wanted = wanted / "index.html"
+    elif not wanted.is_file():
+        # a problem's type is /errors#code, as hosts of static pages serve errors.html
+        wanted = wanted.with_name(f"{wanted.name}.html")
     root = site.resolve()
     status = 200
     if not wanted.is_relative_to(root) or not wanted.is_file():

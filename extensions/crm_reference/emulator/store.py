@@ -93,7 +93,7 @@ class Store:
     def __init__(self, database: Path | None = None) -> None:
         self.database = database
         self._depth = 0
-        self._restored = 0
+        self._made_inside = False
         try:
             self._db = sqlite3.connect(str(database) if database else ":memory:", isolation_level=None, check_same_thread=False)
             self._db.execute("pragma journal_mode = wal")
@@ -122,6 +122,7 @@ class Store:
                 raise ValueError(f"{collection!r} can't be the name of a collection")
             self._db.execute(_TABLE.format(table=table))
             self._tables.add(table)
+            self._made_inside = self._depth > 0
         return f'"{table}"'
 
     def index(self, collection: str, field: str, /, *, fold: bool = False) -> None:
@@ -150,6 +151,7 @@ class Store:
         except BaseException:
             self._db.execute(f"rollback to {name}")
             self._db.execute(f"release {name}")
+            self._tables = self._known_tables()  # a collection's first use may have been undone as well
             raise
         else:
             self._db.execute(f"release {name}")

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import traceback
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from pathlib import Path
 
 from crm_reference.conformance.laws.lab import FINDERS, LAWS, Broken, Lab, Skipped
 from crm_reference.contract import Contract
@@ -72,6 +74,10 @@ def _one(name: str, subject: str, check: Callable[[], None]) -> LawEntry:
         return LawEntry(name, subject, "failed", str(broken))
     except Skipped as skipped:
         return LawEntry(name, subject, "skipped", str(skipped))
+    except Exception as error:  # one subject's surprise must not hide what the others say
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(frame.filename).name}:{frame.lineno}"
+        return LawEntry(name, subject, "failed", f"{type(error).__name__}: {error} ({where})")
     return LawEntry(name, subject, "passed")
 
 

@@ -37,7 +37,8 @@ def minimal_body(lab: Lab, operation: str) -> None:
         if response.status != 422 or not isinstance(body, dict) or not named:
             break
         # A rule can demand a member that the schema doesn't: what the answer names is put back, and nothing else.
-        missing = [p[0] for p in named if p and p[0] in full and p[0] not in body] or [k for k in full if k not in body][:1]
+        missing = [p[0] for p in named if p and p[0] in full and body.get(p[0]) != full[p[0]]]
+        missing = missing or [k for k in full if k not in body][:1]
         if not missing:
             break
         body |= {name: full[name] for name in missing}

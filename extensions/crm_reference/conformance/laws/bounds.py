@@ -97,6 +97,8 @@ def _generate(pattern: str, length: int) -> str | None:
     if length > 64:
         return None  # Generating long texts by search costs seconds and proves what a short one does.
     try:
-        return find(st.from_regex(pattern, fullmatch=True), lambda text: len(text) == length, settings=_SETTINGS)
+        return find(
+            st.from_regex(re.compile(pattern, re.ASCII), fullmatch=True), lambda text: len(text) == length, settings=_SETTINGS
+        )
     except HypothesisException:
         return None

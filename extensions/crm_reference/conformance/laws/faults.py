@@ -54,7 +54,9 @@ def lab_request(lab: Lab, case: Case) -> Request:
     if key is None:
         return case.altered()
     # Kept answers don't survive a rewind: what stands in `given` is done again.
+    lab.engine.clock.paused = False
     lab.replayer.prepare(case.exchange)
+    lab.engine.clock.paused = True
     return case.altered(headers={"idempotency-key": str(key)})
 
 
@@ -66,8 +68,8 @@ def retry(lab: Lab, exchange: str) -> None:
     request = lab_request(lab, case)
     first = lab.send(case.operation, request)
     code = code_of(first)
-    if not code or code not in lab.contract.errors:
-        raise Skipped("the answer is no problem")
+    if not code:
+        return  # A readiness report is no problem: readiness-turns watches it.
     if not lab.contract.errors[code].retryable:
         again = lab.send(case.operation, request)
         demand(code_of(again) == code, f"{code} is not retryable, and the second try got {describe(again)}")

@@ -95,8 +95,13 @@ class Case:
         return orjson.loads(self.request.body) if self.request.body else None
 
     def rewind(self) -> None:
-        """Put the world back to where the request would be sent."""
+        """Put the world back to where the request would be sent, with jobs up to date and time standing still.
+
+        Time stands still so that whatever changes then was changed by what is sent.
+        """
         self.lab.engine.restore(self.snapshot)
+        self.lab.engine.advance(0)
+        self.lab.engine.clock.paused = True
 
     def send(self, /, body: Any = ..., *, headers: Mapping[str, str | None] | None = None, **changes: Any) -> Response:
         """Rewind, then send the request with changes.
@@ -155,6 +160,7 @@ class Lab:
         if self._staged is not None and self._staged[0] == exchange.id:
             self._staged[1].rewind()
             return self._staged[1]
+        self.engine.clock.paused = False
         try:
             self.replayer.prepare(exchange)
             request = request_of(self.replayer.compose(exchange))

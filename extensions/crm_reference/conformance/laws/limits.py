@@ -18,7 +18,6 @@ def rate_limit(lab: Lab, operation: str) -> None:
     usual = lab.send(case.operation, case.altered())
     case.rewind()
     engine.limits.enabled = True
-    engine.clock.paused = True
     try:
         principal = lab.contract.principals.get(case.exchange.principal)
         public = bool(case.operation.public)
@@ -42,7 +41,6 @@ def rate_limit(lab: Lab, operation: str) -> None:
         demand(code_of(again) != "rate_limited", f"after {wait} seconds there came {describe(again)}")
     finally:
         engine.limits.enabled = False
-        engine.clock.paused = False
 
 
 @law("payload-limit")
