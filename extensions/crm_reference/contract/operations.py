@@ -128,13 +128,23 @@ _BREAKABLE: Mapping[str, set[str]] = {
 }
 
 
+#: What a behaviour does to a record, for rules that only some writes can break.
+_WRITES: Mapping[str, set[str]] = {
+    "create": {"create"},
+    "update": {"update"},
+    "replace": {"update"},
+    "upsert": {"create", "update"},
+    "restore": {"update"},
+}
+
+
 def _implied_errors(behaviour: str, resource: Resource | None) -> Iterator[str]:
     """Yield the codes of the rules that a write can break; batches report them for each item instead."""
     if resource is None:
         return
-    kinds = _BREAKABLE.get(behaviour, set())
+    kinds, writes = _BREAKABLE.get(behaviour, set()), _WRITES.get(behaviour, set())
     for rule in resource.rules:
-        if rule.kind in kinds and rule.error:
+        if rule.kind in kinds and rule.error and writes.intersection(rule.options.get("writes", writes)):
             if rule.kind == "transition" and behaviour == "create" and not rule.options.get("initial"):
                 continue
             yield rule.error

@@ -166,8 +166,10 @@ def _as_data(identity: Identity) -> dict[str, Any]:
         "client": identity.client,
         "scopes": sorted(identity.scopes),
         "sees": identity.sees,
+        "role": identity.claims.get("role", ""),
     }
 
 
 def _identity(data: Mapping[str, Any]) -> Identity:
-    return Identity(data["tenant"], data["user"], data["client"], frozenset(data["scopes"]), data["sees"], "", float("inf"), {})
+    claims = {"role": data.get("role", "")}
+    return Identity(data["tenant"], data["user"], data["client"], frozenset(data["scopes"]), data["sees"], "", float("inf"), claims)

@@ -66,7 +66,9 @@ class Fields:
     ) -> None:
         self.resource = resource
         # A filter on a field that the caller may not see would tell its value, bit by bit.
-        self.table = {n: f for n, f in {**resource.query, **(custom or {})}.items() if n.split(".")[0] not in masked}
+        self.table = {
+            n: f for n, f in {**resource.query, **(custom or {})}.items() if n not in masked and n.split(".")[0] not in masked
+        }
 
     def expression(self, name: str) -> tuple[str, str]:
         """Return the SQL source of a field's value, and the list to walk for it (empty where it is a single value)."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from crm_reference.contract import Resource
-from crm_reference.emulator import custom_fields, holders, rules
+from crm_reference.emulator import custom_fields, field_access, holders, rules
 from crm_reference.emulator.clock import days_later
 from crm_reference.emulator.messages import Problem
 from crm_reference.emulator.query import Fields, words_of
@@ -98,6 +98,7 @@ class Records:
         """
         context, resource = self._context, self._context.resource(collection)
         traits = context.world.traits[collection]
+        field_access.check_writable(context, resource.object, _names(body))
         now = context.now
         doc: dict[str, Any] = {"id": id or context.new_id(resource.prefix), "object": resource.object}
         doc |= {**traits.defaults, **{k: v for k, v in body.items() if v is not None}}
@@ -156,6 +157,7 @@ class Records:
         differences = _differences(record.doc, doc)
         if not differences and record.deleted_at is None and _hidden(record.doc) == _hidden(doc):
             return record
+        field_access.check_writable(context, resource.object, [d["field"] for d in differences])
         new = dict(doc)
         new["updated_at"] = context.now
         if "updated_by" in context.world.traits[record.collection].platform:
@@ -266,6 +268,8 @@ class Records:
         """Return a record as this caller sees it: :meth:`public`, less masked fields, less what ``fields`` leaves out."""
         doc = self.public(record)
         for name in self.masked(record.collection):
+            if name.startswith("custom_fields.") and "custom_fields" in doc:
+                doc["custom_fields"] = {k: v for k, v in doc["custom_fields"].items() if f"custom_fields.{k}" != name}
             doc.pop(name, None)
         wanted = set(fields)
         if not wanted:
@@ -280,9 +284,11 @@ class Records:
         return shown
 
     def masked(self, collection: str, /) -> frozenset[str]:
-        """Return the members of a collection's records that this caller may not see."""
+        """Return the members of a collection's records that this caller may not see, for want of a scope or by its role."""
         masked = self._context.world.traits[collection].masked
-        return frozenset(name for name, scope in masked.items() if scope not in self._context.identity.scopes)
+        limited = field_access.limited(self._context, self._context.resource(collection).object)
+        hidden = [name for name, access in limited.items() if access == "hidden"]
+        return frozenset((*hidden, *(name for name, scope in masked.items() if scope not in self._context.identity.scopes)))
 
     def fields(self, collection: str, /) -> Fields:
         """Return what this caller can filter, sort and search by in a collection, custom fields included."""
@@ -305,6 +311,11 @@ class Records:
         self._context.world.writes.add((self._context.service, record.collection))
         searchable = [rules.value_of(record.doc, name) for name in self._context.world.traits[record.collection].searchable]
         self._store.put(self._tenant, record, words_of(searchable))
+
+
+def _names(body: Mapping[str, Any]) -> list[str]:
+    """Return the fields that a body sets, custom fields one by one."""
+    return [*body, *(f"custom_fields.{name}" for name in body.get("custom_fields") or ())]
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -168,10 +168,24 @@ def _required_if(context: Context, resource: Resource, rule: Rule, new: Doc, old
     if any(value_of(new, name) not in (None, [], {}) for name in fields):
         return None
     names = " or ".join(map(_words, fields))
-    conditions = " and ".join(
-        f"{_words(k)} is {v if not isinstance(v, list) else ' or '.join(map(str, v))}" for k, v in rule.options["when"].items()
-    )
+    conditions = " and ".join(f"{_words(k)} is {_said(v)}" for k, v in rule.options["when"].items())
     return f"{names.capitalize()} must be set{f' while {conditions}' if conditions else ''}.", fields[0]
+
+
+def _said(value: Any) -> str:
+    """Return a value, or a choice of them, as JSON writes it, without quotes."""
+    if isinstance(value, list):
+        return " or ".join(map(_said, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _listed(words: list[str]) -> str:
+    """Return words as a list in a sentence.
+
+    >>> _listed(["contact", "channel", "purpose"])
+    'contact, channel and purpose'
+    """
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
 
 
 def _custom(context: Context, resource: Resource, rule: Rule, new: Doc, old: Doc | None) -> tuple[str, str] | None:

@@ -79,6 +79,7 @@ class Tokens:
             "user": principal.user,
             "scope": " ".join(granted),
             "sees": principal.sees,
+            "role": principal.role,
             "jti": f"tok_{principal.name}",
             "iat": int(now) - 60,
             "exp": int(now) + expires_in,

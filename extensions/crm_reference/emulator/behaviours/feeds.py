@@ -76,9 +76,11 @@ def _feed_entry(call: Call, change: Change) -> dict[str, Any] | None:
         return None
     merged_away = record is not None and record.doc.get("_merged_into") is not None
     known = change.action in _FEED_TYPES and (change.action != "merged" or merged_away)
+    # What was merged away and comes back does so with its former content: its entry names no changes.
+    back = change.action == "unmerged" and not change.detail.get("changes")
     entry: dict[str, Any] = {
         "sequence": change.sequence,
-        "type": "deleted" if lost else change.action if known else "updated",
+        "type": "deleted" if lost else "restored" if back else change.action if known else "updated",
         "id": change.id,
         "version": change.version,
         "changed_at": change.at,

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import orjson
 
 from crm_reference.contract.schema_tree import property_node
-from crm_reference.emulator import custom_fields
+from crm_reference.emulator import custom_fields, field_access
 from crm_reference.emulator.call import Call, Reply
 from crm_reference.emulator.clock import days_later
 from crm_reference.emulator.messages import Problem
@@ -242,25 +242,27 @@ def describe(call: Call) -> Reply:
     required = creates.node.get("required", ()) if creates else ()
     writable = {n for s in (creates, updates) if s for n in s.node.get("properties", {})}
     described = []
+    hidden, limited = call.records.masked(resource.collection), field_access.limited(call, resource.object)
     for name in resource.node.get("properties", {}):
-        scope = resource.node.get("properties")[name].get("x-masked")
-        if name == "custom_fields" or (scope and scope not in call.identity.scopes):
+        if name == "custom_fields" or name in hidden:
             continue
         node = property_node(resource.node, [name])
         kind = node.get("type", "object") if node else "object"
         entry = _described(name, kind if isinstance(kind, str) else kind[0], table)
-        entry |= {"is_custom": False, "is_required": name in required, "is_writable": name in writable}
+        entry |= {"is_custom": False, "is_required": name in required, "is_writable": name in writable and name not in limited}
         if node and "enum" in node:
             entry["choices"] = list(node.get("enum"))
         described.append(entry)
     if resource.extensible:
         for name, said in custom_fields.definitions(call, resource.extensible).items():
+            if f"custom_fields.{name}" in hidden:
+                continue
             entry = _described(f"custom_fields.{name}", said["type"], table)
             entry |= {
                 "label": said["label"],
                 "is_custom": True,
                 "is_required": bool(said.get("is_required")),
-                "is_writable": True,
+                "is_writable": f"custom_fields.{name}" not in limited,
             }
             if "choices" in said:
                 entry["choices"] = list(said["choices"])

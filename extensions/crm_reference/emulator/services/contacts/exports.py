@@ -1,0 +1,123 @@
+"""Exports: contacts as CSV or NDJSON, with the fields and in the order that the caller names."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from crm_reference.contract.schema_tree import property_node
+from crm_reference.emulator import custom_fields
+from crm_reference.emulator.call import Call, Context, Reply
+from crm_reference.emulator.jobs import failures
+from crm_reference.emulator.messages import Problem
+from crm_reference.emulator.query import Sort
+from crm_reference.emulator.registry import Task, computes, handles, task
+from crm_reference.emulator.rules import value_of
+from crm_reference.emulator.services.contacts.jobs import start
+from crm_reference.emulator.services.contacts.selecting import CONTACTS, selected
+
+#: A spreadsheet takes a cell that begins so for a formula.
+_FORMULA = ("=", "+", "-", "@")
+
+
+@handles("startContactExport")
+def start_export(call: Call) -> Reply:
+    """Fix selection, fields and order, and start to write the file; the job waits while exports is down."""
+    fields = list(call.body.get("fields") or _readable(call))
+    _check_fields(call, fields)
+    known = call.records.fields(CONTACTS)
+    sorts = [Sort(s["field"], s.get("direction") == "descending") for s in call.body.get("sorts", ())]
+
+    def refuse(index: int, detail: str) -> Problem:
+        entry = {"pointer": f"#/sorts/{index}/field", "code": "unknown_field", "detail": detail}
+        return Problem("validation_failed", "The export is sorted by a field that can't be sorted by; see errors.", [entry])
+
+    known.check_sorts(sorts, refuse)
+    found = selected(call, call.body.get("selection", {}), order=known.order(sorts))
+    call.ask("exports", "createExportJob")
+    return start(call, "export", found, _fields=fields, _format=call.body["format"])
+
+
+def _readable(context: Context) -> list[str]:
+    masked = context.records.masked(CONTACTS)
+    return [name for name in context.resource(CONTACTS).node.get("properties", {}) if name not in masked and name != "deleted_at"]
+
+
+def _check_fields(context: Context, fields: Sequence[str]) -> None:
+    resource, masked = context.resource(CONTACTS), context.records.masked(CONTACTS)
+    defined = custom_fields.definitions(context, resource.extensible)
+    errors = []
+    for index, name in enumerate(fields):
+        head, _, rest = name.partition(".")
+        known = rest in defined if head == "custom_fields" and rest else property_node(resource.node, name.split(".")) is not None
+        if head in masked or not known:
+            errors.append({"pointer": f"#/fields/{index}", "code": "unknown_field", "detail": f"{name} can't be exported"})
+    if errors:
+        raise Problem("validation_failed", f"{len(errors)} field(s) can't be exported; see errors.", errors)
+
+
+def _take(context: Context, job: dict[str, Any], id: str) -> dict[str, Any]:
+    shown = context.records.shown(context.records.get(CONTACTS, id))
+    return {"row": {name: value_of(shown, name) for name in job["_fields"]}}
+
+
+def _write(context: Context, job: dict[str, Any], outcomes: list[Any]) -> dict[str, Any]:
+    rows = [o["row"] for o in outcomes if "row" in o]
+    text = as_csv(job["_fields"], rows) if job["_format"] == "csv" else as_ndjson(rows)
+    content = text.encode()
+    job["_file"] = text
+    return {
+        "matched_count": len(job["_items"]),
+        "failed_count": len(failures(outcomes)),
+        "file_name": f"contacts-{job['created_at'][:10]}.{job['_format']}",
+        "file_bytes": len(content),
+        "content_digest": digest(content),
+    }
+
+
+def _so_far(context: Context, job: dict[str, Any], outcomes: list[Any]) -> dict[str, Any]:
+    return {"matched_count": len(job["_items"]), "failed_count": len(failures(outcomes))}
+
+
+def digest(content: bytes, /) -> str:
+    """Return a SHA-256 as RFC 9530 writes it."""
+    return f"sha-256=:{base64.b64encode(hashlib.sha256(content).digest()).decode()}:"
+
+
+@computes("export_cell")
+def cell(value: Any) -> str:
+    """Return a value as a cell of CSV, so that no spreadsheet takes it for a formula.
+
+    >>> [cell(v) for v in (None, True, ["a", "b"], "+31104400101", {"city": "Bergen"})]
+    ['', 'true', 'a;b', "'+31104400101", '{"city":"Bergen"}']
+    """
+    if value is None:
+        return ""
+    if isinstance(value, list) and all(isinstance(v, str) for v in value):
+        text = ";".join(value)
+    else:
+        text = value if isinstance(value, str) else orjson.dumps(value).decode()
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def as_csv(fields: Sequence[str], rows: Sequence[Mapping[str, Any]], /) -> str:
+    """Return rows as RFC 4180 writes them, field names first."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(fields)
+    writer.writerows([cell(row[name]) for name in fields] for row in rows)
+    return out.getvalue()
+
+
+def as_ndjson(rows: Sequence[Mapping[str, Any]], /) -> str:
+    """Return one JSON object a line, with the fields that are set."""
+    return "".join(orjson.dumps({k: v for k, v in row.items() if v is not None}).decode() + "\n" for row in rows)
+
+
+task("contacts.export", Task(_take, _write, so_far=_so_far, needs="exports"))

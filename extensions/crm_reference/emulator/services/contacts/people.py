@@ -1,0 +1,237 @@
+"""People one by one: what follows from their fields, their rules, owners, employers, tags, earlier versions, and the search."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, timedelta
+from typing import Any
+
+from crm_reference.emulator.behaviours import listing
+from crm_reference.emulator.behaviours.single import shown
+from crm_reference.emulator.call import Call, Context, Reply
+from crm_reference.emulator.messages import Problem
+from crm_reference.emulator.registry import derives, enforces, guards, handles
+from crm_reference.emulator.services.contacts.selecting import CONTACTS, invalid, refused
+from crm_reference.emulator.store import Change, Record
+
+#: Users whom contacts heard to be deactivated or active again: its own copy of what users knows.
+OWNERS = "contact-owners"
+
+MAX_TAGS = 50
+#: How far the line of managers is followed.
+MAX_MANAGERS = 50
+
+#: Operations that may write a contact whose processing is restricted.
+_UNRESTRICTED = {"setContactProcessingRestriction", "setContactDoNotContact", "eraseContact"}
+
+
+@derives(CONTACTS)
+def follow(context: Context | None, doc: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Derive the full name, addresses in lower case, whether the owner is active, and the marks that are always there."""
+    names = (doc.get("first_name"), doc.get("middle_name"), doc.get("last_name"))
+    derived: dict[str, Any] = {
+        "full_name": " ".join(n for n in names if n) or None,
+        "is_do_not_contact": doc.get("is_do_not_contact", False),
+        "is_processing_restricted": doc.get("is_processing_restricted", False),
+        "is_owner_active": doc.get("is_owner_active", True) if context is None else is_active(context, doc.get("owner_id", "")),
+    }
+    if doc.get("email"):
+        derived["email"] = doc["email"].lower()
+    if doc.get("other_emails"):
+        derived["other_emails"] = [{**e, "address": e["address"].lower()} for e in doc["other_emails"]]
+    if doc.get("address") == {}:
+        derived["address"] = None
+    return derived
+
+
+def is_active(context: Context, user: str, /) -> bool:
+    """Tell whether a user exists and isn't deactivated."""
+    heard = context.world.store.get(context.tenant, OWNERS, user)
+    if heard is not None:
+        return bool(heard.doc["is_active"])
+    known = context.records.peek("users", user)
+    return known is not None and known.doc.get("is_active", True) is not False
+
+
+# -- rules ---------------------------------------------------------------------------------------------------------------------
+
+
+@enforces("reporting_line_acyclic")
+def reporting_line_acyclic(context: Context, new: Mapping[str, Any], old: Mapping[str, Any] | None) -> str:
+    """Walk the managers upwards from the new one; meeting the contact itself breaks the rule."""
+    manager = new.get("reports_to_id")
+    if context.is_upkeep or manager == new["id"] or (old is not None and old.get("reports_to_id") == manager):
+        return ""
+    for _ in range(MAX_MANAGERS):
+        above = context.records.peek(CONTACTS, manager) if manager else None
+        if above is None:
+            return ""
+        manager = above.doc.get("reports_to_id")
+        if manager == new["id"]:
+            return f"The new manager reports to this contact, over {above.doc['full_name']}."
+    return ""
+
+
+@enforces("addresses_differ")
+def addresses_differ(context: Context, new: Mapping[str, Any], old: Mapping[str, Any] | None) -> str | tuple[str, str]:
+    """Find the first further address or number that repeats the primary one or an earlier entry."""
+    for primary, further, member in (("email", "other_emails", "address"), ("phone", "other_phones", "number")):
+        known = {new.get(primary)}
+        for index, entry in enumerate(new.get(further, ())):
+            if entry[member] in known:
+                return "This entry repeats the primary one or another entry.", f"{further}.{index}.{member}"
+            known.add(entry[member])
+    return ""
+
+
+@enforces("born_in_past")
+def born_in_past(context: Context, new: Mapping[str, Any], old: Mapping[str, Any] | None) -> str:
+    """Compare the date of birth with today in UTC."""
+    return f"A date of birth is {context.now[:10]} at the latest." if new.get("born_on", "") > context.now[:10] else ""
+
+
+@enforces("processing_not_restricted")
+def processing_not_restricted(context: Context, new: Mapping[str, Any], old: Mapping[str, Any] | None) -> str:
+    """Refuse every change that somebody asks for while the present record is restricted."""
+    if old is None or not old.get("is_processing_restricted") or context.is_upkeep:
+        return ""
+    operation = context.operation.id if isinstance(context, Call) else ""
+    return "" if operation in _UNRESTRICTED else "Processing of this person's data is restricted."
+
+
+@guards(CONTACTS)
+def refuse_restricted(context: Context, contact: Record) -> None:
+    """Refuse to touch a contact under a restriction.
+
+    :raises Problem: ``processing_restricted``.
+    """
+    if contact.doc.get("is_processing_restricted"):
+        raise Problem("processing_restricted", f"Processing of {contact.id} is restricted. Release the restriction first.")
+
+
+# -- operations ----------------------------------------------------------------------------------------------------------------
+
+
+@handles("searchContacts")
+def search_contacts(call: Call) -> Reply:
+    """Search by the service's own index, whether or not search answers with synonyms."""
+    call.ask("search", "searchRecords")
+    return listing.search(call)
+
+
+@handles("changeContactOwner")
+def change_owner(call: Call) -> Reply:
+    """Give one contact to another user."""
+    check_owner(call, call.body["owner_id"], "#/owner_id")
+    return shown(call, hand_over(call, call.found, call.body["owner_id"], reason=call.body.get("reason")))
+
+
+def check_owner(context: Context, user: str, pointer: str, /) -> None:
+    """Refuse a user who can't become an owner.
+
+    :raises Problem: ``invalid_reference`` or ``owner_inactive``.
+    """
+    if context.records.peek("users", user) is None:
+        raise invalid(pointer, "invalid_reference", "There is no user with this ID.")
+    if not is_active(context, user):
+        raise refused("owner_inactive", f"{user} was deactivated. Choose an active user.", pointer)
+
+
+def hand_over(context: Context, contact: Record, owner: str, /, **told: str | None) -> Record:
+    """Set another owner and tell of it; the present owner changes nothing.
+
+    :param told: ``reason`` and ``job_id`` of the event, as far as they are set.
+    """
+    refuse_restricted(context, contact)
+    before = contact.doc.get("owner_id")
+    if before == owner:
+        return contact
+    changed = context.records.change(contact, {"owner_id": owner}, action="owner_changed")
+    data = {"record": context.records.public(changed), "previous_owner_id": before}
+    context.emit("crm.contact.owner_changed.v1", contact.id, data | {k: v for k, v in told.items() if v})
+    return changed
+
+
+@handles("changeContactAccount")
+def change_account(call: Call) -> Reply:
+    """Move a person to another employer; the former one stays on record as an ended relationship."""
+    contact, account = call.found, call.body["account_id"]
+    former = contact.doc.get("account_id")
+    if account == former:
+        refuse_restricted(call, contact)
+        raise Problem("account_unchanged", f"The contact belongs to {account} already.")
+    patch = {"account_id": account, "job_title": call.body.get("job_title"), "reports_to_id": None}
+    changed = call.records.change(contact, patch, action="account_changed")
+    data: dict[str, Any] = {"record": call.records.public(changed)}
+    if former:
+        data["previous_account_id"] = former
+        if call.body.get("is_former_kept", True):
+            first_day = date.fromisoformat(call.body.get("changed_on", call.now[:10]))
+            kept = {
+                "contact_id": contact.id,
+                "type": "former_employee_of",
+                "account_id": former,
+                "ends_on": (first_day - timedelta(days=1)).isoformat(),
+            }
+            relationship = call.records.create("contact-relationships", kept, event="crm.contact_relationship.created.v1")
+            data["relationship_id"] = relationship.id
+    call.emit("crm.contact.account_changed.v1", contact.id, data)
+    return shown(call, changed)
+
+
+@handles("changeContactTags")
+def change_tags(call: Call) -> Reply:
+    """Add and remove single tags."""
+    adds, removes = call.body.get("add", ()), call.body.get("remove", ())
+    for index, tag in enumerate(removes):
+        if tag in adds:
+            raise invalid(f"#/remove/{index}", "invalid_value", f"{tag} stands in both lists")
+    present = call.found.doc.get("tags", [])
+    kept = [t for t in present if t not in removes]
+    tags = kept + [t for t in adds if t not in kept]
+    if len(tags) > MAX_TAGS:
+        raise refused("tag_limit_exceeded", f"The contact would have {len(tags)} tags; {MAX_TAGS} are allowed.", "#/add")
+    refuse_restricted(call, call.found)
+    if tags == present:
+        return shown(call, call.found)
+    return shown(call, call.records.change(call.found, {"tags": tags}, event="crm.contact.updated.v1"))
+
+
+@handles("getContactVersion")
+def read_version(call: Call) -> Reply:
+    """Rebuild a contact as one write left it, by taking back what came later."""
+    contact, version = call.records.get(CONTACTS, call.path["contact_id"]), int(call.path["version"])
+    log = call.world.store.changes(call.tenant, CONTACTS, id=contact.id, newest_first=True)
+    entry = next((c for c in log if c.version == version), None)
+    if entry is None:
+        raise Problem("not_found", f"{contact.id} has no version {version}.")
+    doc = as_it_was(contact.doc, [c for c in log if c.version > version])
+    doc |= {"updated_at": entry.at}
+    doc.pop("updated_by", None)
+    who = {"changed_by": entry.actor} if entry.actor.startswith("usr_") else {}
+    if entry.action != "created" and who:
+        doc["updated_by"] = entry.actor
+    record = call.records.shown(Record(CONTACTS, contact.id, version, doc))
+    body = {"contact_id": contact.id, "version": version, "changed_at": entry.at, **who, "action": entry.action, "record": record}
+    return Reply(200, body)
+
+
+def as_it_was(doc: Mapping[str, Any], later: list[Change], /) -> dict[str, Any]:
+    """Return a document before some writes.
+
+    :param later: Entries of the change log, newest first.
+    """
+    doc = {**doc, "custom_fields": dict(doc.get("custom_fields", {}))}
+    for change in later:
+        for difference in change.detail.get("changes", ()):
+            name = difference["field"]
+            target = doc
+            if name.startswith("custom_fields."):
+                target, name = doc["custom_fields"], name.removeprefix("custom_fields.")
+            if "old_value" in difference:
+                target[name] = difference["old_value"]
+            else:
+                target.pop(name, None)
+    if not doc["custom_fields"]:
+        del doc["custom_fields"]
+    return doc
