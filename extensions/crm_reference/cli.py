@@ -1,12 +1,9 @@
 """The command line: ``crm-reference emulate | check | record | bundle | conform | new-service``.
 
-Thin by rule: a command parses its options, calls one function of the package that does the work, and prints
-what came of it. That
-package is imported only then, so that ``--help`` is quick. Exit codes: 0 all is well, 1 something is wrong
-with the project, 2 the
-command was misused, 130 interrupted. People get one line for each thing that is wrong, with file and line,
-and never a traceback;
-``CRM_REFERENCE_TRACEBACK=1`` shows one for a bug of this program.
+Thin by rule: a command parses its options, calls one function of the package that does the work, and prints what came of it.
+That package is imported only then, so that ``--help`` is quick. Exit codes: 0 all is well, 1 something is wrong with the
+project, 2 the command was misused, 130 interrupted. People get one line for each thing that is wrong, with file and line, and
+never a traceback; ``CRM_REFERENCE_TRACEBACK=1`` shows one for a bug of this program.
 """
 
 from __future__ import annotations
@@ -229,7 +226,8 @@ def _explain(error: Exception) -> int:
     elif isinstance(error, ServerError | StoreError):
         click.echo(f"crm-reference: {error}", err=True)
     elif isinstance(error, OSError):
-        click.echo(f"crm-reference: {error.filename or 'the system'}: {error.strerror or error}", err=True)
+        said = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        click.echo(f"crm-reference: {said}", err=True)
     else:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(frame.filename).name}:{frame.lineno}"

@@ -118,6 +118,7 @@ class TestErrors:
             (ServerError("port 8640 is in use; choose another one"), 1, "crm-reference: port 8640 is in use"),
             (StoreError("x.db: can't be used as a database"), 1, "crm-reference: x.db: can't be used"),
             (PermissionError(13, "Permission denied", "x.db"), 1, "crm-reference: x.db: Permission denied"),
+            (ConnectionError("nothing answers at http://x"), 1, "crm-reference: nothing answers at http://x"),
             (KeyboardInterrupt(), 130, "crm-reference: interrupted"),
             (click.Abort(), 130, "crm-reference: interrupted"),
             (ZeroDivisionError("oops"), 1, "crm-reference: a bug, ZeroDivisionError: oops (test_cli.py:"),

@@ -16,7 +16,7 @@ import requests
 
 from crm_reference.contract import Contract, Exchange, Finding
 from crm_reference.contract.examples import DEFAULT_PRINCIPAL
-from crm_reference.exchanges.compose import NOBODY
+from crm_reference.exchanges.compose import NOBODY, SHOWN_TOKEN, content_of, parsed
 from crm_reference.exchanges.live import Bindings, LiveAnswer, compare_live
 from crm_reference.exchanges.record import select
 from crm_reference.exchanges.replay import seconds
@@ -69,20 +69,20 @@ class _Runner:
         if recorded is None:
             raise _Impossible(f"{exchange.id} has no recorded answer")
         headers = {k: bindings.live(v) for k, v in recorded.request_headers.items()}
-        if "Authorization" in headers:
+        if headers.get("Authorization") == SHOWN_TOKEN:
             headers["Authorization"] = f"Bearer {self._token_of(exchange.principal)}"
+        media = next((v for n, v in headers.items() if n.lower() == "content-type"), "")
         body = _live(recorded.request_body, bindings)
-        raw = body.encode() if isinstance(body, str) else None
         answer = self.session.request(
             recorded.method,
-            self.base.rstrip("/") + bindings.live(recorded.url),
+            self.base.rstrip("/") + bindings.live_url(recorded.url),
             headers=headers,
-            data=raw,
-            json=None if raw is not None or body is None else body,
+            data=content_of(body, media) if exchange.request.has_body else None,
             timeout=TIMEOUT,
             allow_redirects=False,
         )
-        return compare_live(recorded, LiveAnswer(answer.status_code, answer.headers, _parsed(answer)), bindings)
+        found = parsed(answer.content, answer.headers.get("Content-Type", ""))
+        return compare_live(recorded, LiveAnswer(answer.status_code, answer.headers, found), bindings)
 
     def _token_of(self, principal: str) -> str:
         if principal not in self._tokens:
@@ -131,11 +131,3 @@ def _live(value: Any, bindings: Bindings) -> Any:
     if isinstance(value, dict):
         return {k: _live(v, bindings) for k, v in value.items()}
     return [_live(v, bindings) for v in value] if isinstance(value, list) else value
-
-
-def _parsed(answer: requests.Response) -> Any:
-    if not answer.content:
-        return None
-    if "json" in answer.headers.get("Content-Type", ""):
-        return answer.json()
-    return answer.text

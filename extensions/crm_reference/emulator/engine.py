@@ -71,6 +71,7 @@ class Snapshot:
     seconds: int
     numbers: Mapping[str, int]
     open_jobs: frozenset[tuple[str, str, str]]
+    faults: Mapping[str, Fault]
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,7 +405,13 @@ class Engine:
     def snapshot(self) -> Snapshot:
         """Return the world's state."""
         clock = self.world.clock
-        return Snapshot(self.world.store.snapshot(), clock.seconds, dict(clock.numbers), frozenset(self.world.open_jobs))
+        return Snapshot(
+            self.world.store.snapshot(),
+            clock.seconds,
+            dict(clock.numbers),
+            frozenset(self.world.open_jobs),
+            dict(self.world.faults),
+        )
 
     def restore(self, snapshot: Snapshot, /) -> None:
         """Put the world back to a snapshot. Limits, kept answers, hits and deliveries begin anew."""
@@ -412,7 +419,7 @@ class Engine:
         self.world.clock.seconds = snapshot.seconds
         self.world.clock.numbers = dict(snapshot.numbers)
         self.world.open_jobs = set(snapshot.open_jobs)
-        self.world.faults.clear()
+        self.world.faults = dict(snapshot.faults)
         self.world.metrics.clear()
         self.world.calls.clear()
         self.world.writes.clear()

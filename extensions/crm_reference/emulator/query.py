@@ -69,6 +69,9 @@ class Fields:
         self.table = {
             n: f for n, f in {**resource.query, **(custom or {})}.items() if n not in masked and n.split(".")[0] not in masked
         }
+        # What is unique in any case of letters is found in any case of letters.
+        rules = (r for r in resource.rules if r.kind == "unique" and not r.options.get("case_sensitive"))
+        self._folded = {name for rule in rules for name in rule.options["fields"]}
 
     def expression(self, name: str) -> tuple[str, str]:
         """Return the SQL source of a field's value, and the list to walk for it (empty where it is a single value)."""
@@ -90,6 +93,8 @@ class Fields:
             source, walk = "item.value", f"json_each(doc, '$.{name}') item"
         negated = operator in ("ne", "not_in", "is_not_set")
         positive = {"ne": "eq", "not_in": "in", "is_not_set": "is_set"}.get(operator, operator)
+        if name in self._folded and positive in ("eq", "in"):
+            source += " collate nocase"
         inner = _condition(source, positive, value)
         if walk:
             inner = Condition(f"exists (select 1 from {walk} where {inner.sql})", inner.arguments)

@@ -172,11 +172,17 @@ class Records:
         changed = Record(record.collection, record.id, record.version + 1, new)
         new.pop("deleted_at", None)
         self._write(resource, changed, action, differences)
-        if event and differences:
-            data = {"record": self.public(changed), "changed_fields": [d["field"] for d in differences]}
-            data["previous"] = {d["field"]: d["old_value"] for d in differences if "old_value" in d}
-            context.emit(event, record.id, data)
+        if event:
+            self.tell(changed, record.doc, event)
         return changed
+
+    def tell(self, record: Record, before: Mapping[str, Any], event: str, /) -> None:
+        """Emit a record's change: what it is now, which fields changed, and what they were. No event where none did."""
+        differences = _differences(before, record.doc)
+        if differences:
+            data = {"record": self.public(record), "changed_fields": [d["field"] for d in differences]}
+            data["previous"] = {d["field"]: d["old_value"] for d in differences if "old_value" in d}
+            self._context.emit(event, record.id, data)
 
     def delete(self, record: Record, /, *, event: str = "", action: str = "deleted") -> None:
         """Delete a record, softly where its resource says so, after what refers to it was asked.

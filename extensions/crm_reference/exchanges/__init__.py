@@ -1,8 +1,8 @@
 """Exchanges: requests that authors write, run against the emulator, recorded, compared, and shown as code.
 
-:mod:`.replay` runs one on a fresh world, :mod:`.record` writes and checks recorded answers, :mod:`.samples` shows the request in
-three languages, :mod:`.doctests` executes what pages show, :mod:`.vectors` runs computations, and :mod:`.live` compares with a
-service that isn't the emulator.
+:mod:`.replay` runs one on a fresh world, :mod:`.record` writes and checks recorded answers, :mod:`.samples` shows the request
+in three languages, :mod:`.doctests` executes what pages show, :mod:`.vectors` runs computations, and :mod:`.live` compares with
+a service that isn't the emulator.
 """
 
 from crm_reference.exchanges.compose import Sent

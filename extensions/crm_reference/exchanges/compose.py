@@ -1,9 +1,7 @@
 """From what an author wrote to a request that can be sent.
 
-References take values from answers that came before: ``${createBerth/quay#/id}`` one of the body,
-``${createBerth/quay@ETag}``
-a header. A string that is one reference and nothing else keeps the value's type; inside a longer string the
-value is written as
+References take values from answers that came before: ``${createBerth/quay#/id}`` one of the body, ``${createBerth/quay@ETag}``
+a header. A string that is one reference and nothing else keeps the value's type; inside a longer string the value is written as
 text, numbers and booleans as JSON writes them.
 """
 

@@ -1,9 +1,7 @@
 """Every example, run: exchanges, narratives and vectors, a result for each.
 
-An exchange's doctest runs on a world in which its ``given`` was done. The blocks of one page run in order on
-one fresh world. A
-result that passed is taken over without running while nothing that it read has changed; a failure is never
-kept.
+An exchange's doctest runs on a world in which its ``given`` was done. The blocks of one page run in order on one fresh world. A
+result that passed is taken over without running while nothing that it read has changed; a failure is never kept.
 """
 
 from __future__ import annotations

@@ -1,11 +1,9 @@
 """Recorded answers compared with those of a live service.
 
-A live service gives its own IDs, times, entity tags, cursors and request IDs. Each documented value is bound
-to exactly one live
-value and each live value to exactly one documented one, for as long as the exchanges share a world: a one-way
-binding would let a
-service answer with the same record for two. Times, request IDs and limits differ from call to call and are
-compared by their form.
+A live service gives its own IDs, times, entity tags, cursors and request IDs. Each documented value is bound to exactly one
+live value and each live value to exactly one documented one, for as long as the exchanges share a world: a one-way binding
+would let a service answer with the same record for two. Times, request IDs and limits differ from call to call and are compared
+by their form.
 """
 
 from __future__ import annotations

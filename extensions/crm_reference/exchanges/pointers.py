@@ -44,9 +44,8 @@ def find(document: Any, pointer: str, /) -> Any:
 def difference(expected: Any, found: Any, /, pointer: str = "#") -> tuple[str, Any, Any] | None:
     """Return the first place where two JSON values differ, to the letter, or ``None``.
 
-    ``1`` and ``true`` differ, as do ``1`` and ``1.0``: a client of a typed language would see it. The order
-    of members does
-    not count, as JSON gives it no meaning.
+    ``1`` and ``true`` differ, as do ``1`` and ``1.0``: a client of a typed language would see it. The order of members doesn't
+    count, as JSON gives it no meaning.
 
     >>> difference({"a": [1, 2]}, {"a": [1, 3]})
     ('#/a/1', 2, 3)

@@ -1,11 +1,8 @@
 """Recorded answers: written by :func:`record`, proved by :func:`check`.
 
-``examples/recorded/{slug}.json`` holds, by exchange ID in sorted order, the request as it was sent, the
-answer, and the events that
-it emitted. Nothing in it depends on the day, the machine, or which other exchanges ran. An exchange that
-can't be run, or whose
-answer isn't what its author expects, keeps the recording that it had: a wrong answer is never recorded as
-right.
+``examples/recorded/{slug}.json`` holds, by exchange ID in sorted order, the request as it was sent, the answer, and the events
+that it emitted. Nothing in it depends on the day, the machine, or which other exchanges ran. An exchange that can't be run, or
+whose answer isn't what its author expects, keeps the recording that it had: a wrong answer is never recorded as right.
 """
 
 from __future__ import annotations

@@ -2,21 +2,17 @@
 
 What *given* means, precisely. ``given`` is a list of steps, done in order before the exchange's own request:
 
-- the ID of an exchange: that exchange runs, its own ``given`` first. One that has run already in this world
-  does not run again, so
-  two exchanges that build on a third can stand side by side. Its answer must have the status that its author
-  expects.
+- the ID of an exchange: that exchange runs, its own ``given`` first. One that has run already in this world does not run again,
+  so two exchanges that build on a third can stand side by side. Its answer must have the status that its author expects.
 - ``{advance: PT1H}``: the world's clock moves.
-- ``{fault: {service, status, delay_seconds}}``: that service, or ``database``, fails until the world ends: it
-  is down, fails
+- ``{fault: {service, status, delay_seconds}}``: that service, or ``database``, fails until the world ends: it is down, fails
   unexpectedly (``status: 500``), or answers so many seconds late.
 - ``{deliver: {type, data}}``: an event of another service arrives.
 
-A mapping is done each time it is reached. An exchange that comes back to itself through ``given`` is an
-error.
+A mapping is done each time it is reached. An exchange that comes back to itself through ``given`` is an error.
 
-The recorded answer of an exchange is thus a function of the contract and the emulator alone, whatever ran
-before in the process.
+The recorded answer of an exchange is thus a function of the contract and the emulator alone, whatever ran before in the
+process.
 """
 
 from __future__ import annotations

@@ -1,12 +1,11 @@
 """Code that makes an exchange's request, in curl, Python and JavaScript, and the doctest that is executed.
 
-What is promised: a sample sends the recorded request, header for header and byte for byte of its meaning, and
-runs as pasted where
-``CRM_BASE`` and ``CRM_TOKEN`` are set, in bash, in Python after :data:`START` and in Node 20. What is not:
-its exact text.
+What is promised: a sample sends the recorded request, header for header and byte for byte of its meaning, and runs as pasted
+where ``CRM_BASE`` and ``CRM_TOKEN`` are set, in bash, in Python after :data:`START` and in Node 20. What is not: its exact
+text.
 
-Every sample is made from the recorded request, in which references have their values; an exchange that was
-never recorded has none.
+Every sample is made from the recorded request, in which references have their values; an exchange that was never recorded has
+none.
 """
 
 from __future__ import annotations

@@ -1,12 +1,9 @@
 """Where examples run: a world, a session, and nothing else of the machine.
 
-On a :class:`Stage`, ``requests`` reaches the emulator at ``https://api.crm.example`` and no other host, the
-environment has
-``CRM_BASE``, ``CRM_TOKEN`` and a ``CRM_TOKEN_NAME`` for each principal, and every clock of the process shows
-the world's time, so
-that a webhook verifier or a JWT library that compares with *now* comes to the same result on any day. All of
-it ends with the
-``with`` block.
+On a :class:`Stage`, ``requests`` reaches the emulator at ``https://api.crm.example`` and no other host, the environment has
+``CRM_BASE``, ``CRM_TOKEN`` and a ``CRM_TOKEN_NAME`` for each principal, and every clock of the process shows the world's time,
+so that a webhook verifier or a JWT library that compares with *now* comes to the same result on any day. All of it ends with
+the ``with`` block.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
 """Hashes of what an example depends on, by which a run knows that nothing has changed.
 
-An example depends on its own text, the code of this package, the common documents, the whole world, and the
-documents of the
-services that it hit, of those that they call, and of those that hear their events. Which services it hit is
-known from its last run:
-while none of their documents changes, it hits the same ones again.
+An example depends on its own text, the code of this package, the common documents, the whole world, and the documents of the
+services that it hit, of those that they call, and of those that hear their events. Which services it hit is known from its last
+run: while none of their documents changes, it hits the same ones again.
 """
 
 from __future__ import annotations

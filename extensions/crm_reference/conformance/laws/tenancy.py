@@ -44,7 +44,7 @@ def tenant_path(lab: Lab, operation: str) -> None:
 
 
 def _nobody(id: str) -> str:
-    return id[:-2] + "ZZ"
+    return id[:-2] + "ZY"
 
 
 @finds("tenant-body")

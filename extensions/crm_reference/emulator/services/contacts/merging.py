@@ -128,7 +128,7 @@ class Outcome:
     before: dict[str, Any]
 
 
-def _merge(call: Call, *, event: str) -> Outcome:
+def _merge(call: Call) -> Outcome:
     """Write a merge: what hangs on the sources, the sources, then the target, whose new address they had until now."""
     target, *sources = _contacts(call)
     lapse(call)
@@ -152,7 +152,7 @@ def _merge(call: Call, *, event: str) -> Outcome:
         doc["_merged_from"] = [*present.doc.get("_merged_from", ()), *(s.id for s in sources)]
         if _runs_in_circle(call, doc.get("reports_to_id"), {c.id for c in (target, *sources)}):
             del doc["reports_to_id"]
-        merged = call.records.replace(present, doc, action="merged", event=event, touched={})
+        merged = call.records.replace(present, doc, action="merged", touched={})
     return Outcome(merged, outcomes, moved, before)
 
 
@@ -240,9 +240,14 @@ def preview(call: Call) -> Reply:
     body: dict[str, Any] = {}
     masked = call.records.masked(CONTACTS)
     with suppress(_TakeBack), call.world.store.transaction():
-        done = _merge(call, event="")
+        done = _merge(call)
         outcomes = [o for o in done.outcomes if o["field"].split(".")[0] not in masked]
-        body = {"record": call.records.shown(done.target), "outcomes": outcomes, "moved": done.moved.counts()}
+        present = done.before[done.target.id]
+        # The record is as it would be; what writing it would do to version and times is no part of the decision.
+        platform = {k: present["doc"][k] for k in ("updated_at", "updated_by") if k in present["doc"]}
+        doc = {k: v for k, v in done.target.doc.items() if k != "updated_by"} | platform
+        record = Record(CONTACTS, done.target.id, present["version"], doc)
+        body = {"record": call.records.shown(record), "outcomes": outcomes, "moved": done.moved.counts()}
         raise _TakeBack
     return Reply(200, body)
 
@@ -250,7 +255,7 @@ def preview(call: Call) -> Reply:
 @handles("mergeContacts")
 def merge(call: Call) -> Reply:
     """Make several contacts one, and keep what an undo needs."""
-    done = _merge(call, event="crm.contact.updated.v1")
+    done = _merge(call)
     source_ids = list(call.body["source_ids"])
     body = {
         "status": "merged",
@@ -272,4 +277,5 @@ def merge(call: Call) -> Reply:
         "record": call.records.public(done.target),
     }
     call.emit("crm.contact.merged.v1", done.target.id, data)
+    call.records.tell(done.target, done.before[done.target.id]["doc"], "crm.contact.updated.v1")
     return single.shown(call, record, 201, Location=f"/v1/contact-merges/{record.id}")

@@ -29,10 +29,9 @@ def undo(call: Call) -> Reply:
     lapse(call)
     with upkeep(call):
         # The target goes first, so that addresses which it took over are free when their owners come back.
-        event = "crm.contact.updated.v1"
         doc = _former(target.doc, before[target.id]["doc"], merge.doc["_after"])
         doc.pop("_merged_from", None)
-        restored_target = call.records.replace(target, doc, action="unmerged", event=event, touched={})
+        restored_target = call.records.replace(target, doc, action="unmerged", touched={})
         sources = [_bring_back(call, id, before[id]) for id in source_ids]
         _move_back(call, merge.doc["_moved"], target.id, merge.doc["created_at"])
     restored_target = call.records.peek(CONTACTS, target.id) or restored_target
@@ -46,6 +45,7 @@ def undo(call: Call) -> Reply:
         "restored_records": [call.records.public(s) for s in sources],
     }
     call.emit("crm.contact.unmerged.v1", target.id, data)
+    call.records.tell(restored_target, target.doc, "crm.contact.updated.v1")
     return single.shown(call, undone)
 
 

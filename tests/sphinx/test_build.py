@@ -1,0 +1,152 @@
+"""Builds: clean, parallel, and quick where nothing or little changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from urllib.parse import unquote, urldefrag
+
+from bs4 import BeautifulSoup
+
+
+def _stamps(root: Path) -> dict[str, int]:
+    """Return when each page and twin was written; index and search pages are Sphinx's, written every time."""
+    out = root / "_build/html"
+    found = [*out.glob("services/**/*.*"), *out.glob("catalogues/*.*"), out / "errors.html", out / "llms.txt"]
+    return {p.relative_to(out).as_posix(): p.stat().st_mtime_ns for p in found}
+
+
+def _read(log: str) -> set[str]:
+    return {line.split("] ")[1].strip() for line in log.splitlines() if line.startswith("reading sources...") and "] " in line}
+
+
+def _later(path: Path) -> None:
+    later = time.time() + 5
+    os.utime(path, (later, later))
+
+
+def test_two_processes_write_the_same_pages(project: Path, pages: ModuleType, site: Path) -> None:
+    pages.build(project, "-E", "-j", "2")
+
+    for name in ("services/berths/berths", "errors", "services/berths/events"):
+        for ending in ("html", "md"):
+            mine, theirs = (r / "_build/html" / f"{name}.{ending}" for r in (project, site))
+
+            assert mine.read_text(encoding="utf-8") == theirs.read_text(encoding="utf-8"), name
+
+
+def test_unchanged_project_reads_and_writes_nothing(project: Path, pages: ModuleType) -> None:
+    pages.build(project, "-E")
+    before = _stamps(project)
+    log = pages.build(project)
+
+    assert _read(log) == set()
+    assert _stamps(project) == before
+
+
+def test_changed_page_alone_is_read(project: Path, pages: ModuleType) -> None:
+    pages.build(project, "-E")
+    page = project / "docs/services/berths/run.md"
+    page.write_text(page.read_text(encoding="utf-8") + "\nMore.\n", encoding="utf-8")
+    _later(page)
+
+    assert _read(pages.build(project)) == {"services/berths/run"}
+
+
+def test_changed_exchange_rebuilds_pages_of_its_service(project: Path, pages: ModuleType) -> None:
+    index = pages.PAGES["index"].replace("errors\n", "errors\nplain\n", 1)
+    pages.write_pages(project, {**pages.PAGES, "plain": "# Plain\n\nNothing of the contract.\n", "index": index})
+    pages.build(project, "-E")
+    recorded = project / "examples/recorded/berths.json"
+    recorded.write_text(recorded.read_text(encoding="utf-8").replace("South Pier", "West Pier"), encoding="utf-8")
+    _later(recorded)
+    read = _read(pages.build(project))
+
+    assert "services/berths/berths" in read
+    assert "plain" not in read
+    assert "West Pier" in (project / "_build/html/services/berths/berths.html").read_text(encoding="utf-8")
+
+
+def test_new_file_of_examples_outdates_the_chapter(project: Path, pages: ModuleType) -> None:
+    pages.build(project, "-E")
+    folder = project / "examples/vectors/berths"
+    text = (folder / "name-key.yaml").read_text(encoding="utf-8")
+    (folder / "another.yaml").write_text(text.replace("Key of a", "Another key of a"), encoding="utf-8")
+
+    assert "services/berths/build" in _read(pages.build(project))
+
+
+def test_new_results_write_pages_and_read_none(project: Path, pages: ModuleType) -> None:
+    pages.build(project, "-E")
+    page = project / "_build/html/services/berths/reservations.html"
+    assert "b-executed" not in page.read_text(encoding="utf-8")
+
+    entries = ", ".join(
+        f'{{"example": "{name}", "outcome": "passed"}}'
+        for name in json.loads((project / "examples/recorded/berths.json").read_text(encoding="utf-8"))
+    )
+    results = project / "_build/doctest/results.json"
+    results.parent.mkdir(parents=True)
+    results.write_text(f"[{entries}]", encoding="utf-8")
+    log = pages.build(project)
+
+    assert _read(log) <= {"index"}, log
+    assert "b-executed" in page.read_text(encoding="utf-8")
+
+
+def test_every_link_of_every_page_leads_somewhere(site: Path) -> None:
+    out = site / "_build/html"
+    soups = {p: BeautifulSoup(p.read_text(encoding="utf-8"), "html.parser") for p in out.rglob("*.html")}
+    anchors = {p: {e["id"] for e in s.find_all(id=True)} for p, s in soups.items()}
+    broken = []
+    for path, soup in soups.items():
+        for link in soup.select("article a[href]"):
+            address, fragment = urldefrag(unquote(str(link["href"])))
+            if "://" in address or address.startswith(("mailto:", "/")):
+                continue
+            target = (path.parent / address).resolve() if address else path
+            if target.suffix == ".html" and (not target.is_file() or (fragment and fragment not in anchors[target])):
+                broken.append(f"{path.relative_to(out)}: {link['href']}")
+
+    assert broken == []
+
+
+def test_no_anchor_stands_twice_on_a_page(site: Path) -> None:
+    for path in (site / "_build/html").rglob("*.html"):
+        soup = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+        found = [e["id"] for e in soup.select("article [id]")]
+
+        assert len(found) == len(set(found)), (path.name, {i for i in found if found.count(i) > 1})
+
+
+def test_paper_has_every_operation_and_its_links(project: Path, pages: ModuleType) -> None:
+    pages.build(project, "-E", builder="latex")
+    text = (project / "_build/latex/crm-berths.tex").read_text(encoding="utf-8")
+
+    assert r"\label{\detokenize{services/berths/berths:createBerth}}" in text
+    assert r"\hyperref[\detokenize{services/berths/schemas:Berth}]" in text
+    assert r"\begin{longtable}" in text
+    assert r"\begin{sphinxVerbatim}" in text
+
+
+def test_twin_holds_what_the_page_holds(site: Path, html: Callable[[str], BeautifulSoup]) -> None:
+    twin = (site / "_build/html/services/berths/berths.md").read_text(encoding="utf-8")
+
+    for words in ("## Create a berth", "`POST /berths`", "`name` (string", "berth_name_taken", "curl -i", "300 requests a minute"):
+        assert words in twin, words
+    link = html("services/berths/berths").find("link", rel="alternate", type="text/markdown")
+    assert link is not None
+    assert link["href"] == "berths.md"
+
+
+def test_llms_txt_lists_pages_and_whole_services(site: Path) -> None:
+    text = (site / "_build/html/llms.txt").read_text(encoding="utf-8")
+
+    assert "(services/berths/rules.md)" in text
+    assert "(services/berths.md)" in text
+    whole = (site / "_build/html/services/berths.md").read_text(encoding="utf-8")
+    assert "## Create a berth" in whole and "# Rules" in whole
