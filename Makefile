@@ -10,7 +10,7 @@ SPHINX = $(BIN)/sphinx-build -c . -d $(BUILD)/doctrees -W --keep-going
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help html test doctest check record bundle pdf emulate serve conform bench judges clean chromium
+.PHONY: help html test doctest laws check record bundle pdf emulate serve conform bench judges clean chromium
 .DELETE_ON_ERROR:
 
 help: ## List the targets
@@ -27,7 +27,7 @@ $(STAMP): pyproject.toml
 
 .venv: $(STAMP) ## Install into .venv; again when pyproject.toml changes
 
-html: doctest ## Build the reference, after running the examples that changed
+html: doctest laws ## Build the reference, after running the examples and laws that changed
 	@echo "Building the pages"
 	@$(SPHINX) -b html docs $(BUILD)/html || { $(forget); exit 1; }
 	@echo "Open file://$(CURDIR)/$(BUILD)/html/index.html, or run make serve"
@@ -35,6 +35,11 @@ html: doctest ## Build the reference, after running the examples that changed
 doctest: $(STAMP) ## Run every example whose text, contract or code changed
 	@echo "Running the examples that changed"
 	@$(SPHINX) -b doctest docs $(BUILD)/doctest || { $(forget); exit 1; }
+
+# Other goals lead here with arguments that are theirs.
+laws: $(STAMP) ## Run the laws on the emulator, where contract or code changed
+	@echo "Running the laws whose results don't stand any more"
+	@$(BIN)/crm-reference laws $(if $(filter laws,$(MAKECMDGOALS)),$(ARGS))
 
 # Sphinx warns of a page only while it reads it. Where a warning and not an example failed the build, the next one has to read the
 # pages again, or it would pass.
@@ -55,7 +60,7 @@ chromium:
 	    echo "There is no chromium, and this user can't install it: the browser tests will be skipped"; \
 	  fi; }
 
-check: $(STAMP) ## Check style, vectors, exchanges and the requirement trace
+check: $(STAMP) ## Check style, vectors, exchanges, laws and the requirement trace
 	@$(BIN)/crm-reference check $(ARGS)
 
 record: $(STAMP) ## Run the exchanges and record their answers (ARGS="--only contacts")

@@ -1,4 +1,4 @@
-"""The command line: ``crm-reference emulate | check | record | bundle | conform | new-service``.
+"""The command line: ``crm-reference emulate | check | record | laws | bundle | conform | new-service``.
 
 Thin by rule: a command parses its options, calls one function of the package that does the work, and prints what came of it.
 That package is imported only then, so that ``--help`` is quick. Exit codes: 0 all is well, 1 something is wrong with the
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 TRACEBACK = "CRM_REFERENCE_TRACEBACK"
 
 EXIT_PROBLEM, EXIT_INTERRUPTED = 1, 130
-_PARTS = ("lint", "vectors", "exchanges", "trace")
+_PARTS = ("lint", "vectors", "exchanges", "laws", "trace")
 
 
 class Failure(click.ClickException):
@@ -105,14 +105,17 @@ def emulate(root: Path, /, **options: Any) -> None:
     serve(root, **options, announce=click.echo)
 
 
-@cli.command(short_help="Check style, vectors, exchanges and trace.")
+@cli.command(short_help="Check style, vectors, exchanges, laws and trace.")
 @click.option(
-    "--only", multiple=True, metavar="NAME", help="A service, an operation or an exchange; may be repeated. Leaves the trace out."
+    "--only",
+    multiple=True,
+    metavar="NAME",
+    help="A service, an operation or an exchange; may be repeated. Leaves laws and trace out.",
 )
 @click.option("--part", "parts", multiple=True, type=click.Choice(_PARTS), help="What to check; may be repeated. Default: all.")
 @click.pass_obj
 def check(root: Path, /, only: tuple[str, ...], parts: tuple[str, ...]) -> None:
-    """Check the contract: style, vectors, exchanges against their recordings, and the requirement trace."""
+    """Check the contract: style, vectors, exchanges against their recordings, laws, and the requirement trace."""
     contract = _contract(root)
     _selected(contract, only)
     chosen = parts or (_PARTS if not only else ("lint", "vectors", "exchanges"))
@@ -143,6 +146,15 @@ def record(root: Path, /, only: tuple[str, ...]) -> None:
     unwritten = f", {_count(len(done.findings), 'problem')}: those keep the recording that they had" if done.findings else ""
     click.echo(f"{_count(done.count, 'exchange')} ran, {_count(len(done.written), 'file')} changed{unwritten}")
     raise SystemExit(EXIT_PROBLEM if done.findings else 0)
+
+
+@cli.command(short_help="Run laws on the emulator.")
+@click.option("--only", multiple=True, metavar="NAME", help="A law; may be repeated. Default: all, whose results are kept.")
+@click.option("--force", is_flag=True, help="Run also what was run before on the same contract and code.")
+@click.pass_obj
+def laws(root: Path, /, only: tuple[str, ...], force: bool) -> None:
+    """Run the laws on the emulator, and keep their results in _build/laws for the requirement trace."""
+    raise SystemExit(EXIT_PROBLEM if _run_laws(_contract(root), only, force=force) else 0)
 
 
 @cli.command(short_help="Write what readers download.")
@@ -261,6 +273,30 @@ def _check_exchanges(root: Path, contract: Contract, only: tuple[str, ...]) -> i
     return _report("exchanges", findings, len(_selected(contract, only)))
 
 
+def _check_laws(root: Path, contract: Contract, only: tuple[str, ...]) -> int:
+    return _run_laws(contract)
+
+
+def _run_laws(contract: Contract, only: tuple[str, ...] = (), *, force: bool = False) -> int:
+    from crm_reference.conformance.laws import names
+    from crm_reference.conformance.session import try_laws
+    from crm_reference.contract import Finding
+    from crm_reference.trace.subjects import place_of_subject
+
+    unknown = [name for name in only if name not in names()]
+    if unknown:
+        raise click.BadParameter(f"{unknown[0]} is no law; there are {', '.join(sorted(names()))}", param_hint="--only")
+    with _progress("laws") as progress:
+        found = try_laws(contract, only=only, force=force, progress=progress)
+    broken = [
+        Finding(place_of_subject(contract, e.subject), f"law.{e.law}", f"{e.subject}: {' '.join(e.message.split())}")
+        for e in found.those("failed")
+    ]
+    kept = len(found.entries) - found.ran
+    _report("laws", broken, len(found.entries), note=f" ({kept} of them unchanged since an earlier run)" if kept else "")
+    return len(broken)
+
+
 def _check_trace(root: Path, contract: Contract, only: tuple[str, ...]) -> int:
     gate, summary = _load("crm_reference.trace", "gate"), _load("crm_reference.trace", "summary")
     report = gate(root, contract)
@@ -273,6 +309,7 @@ _CHECKS: dict[str, Callable[[Path, Contract, tuple[str, ...]], int]] = {
     "lint": _check_lint,
     "vectors": _check_vectors,
     "exchanges": _check_exchanges,
+    "laws": _check_laws,
     "trace": _check_trace,
 }
 
@@ -296,9 +333,9 @@ def _slugs(contract: Contract, only: tuple[str, ...]) -> set[str]:
     return named | {exchange.service for exchange in _selected(contract, only).values()}
 
 
-def _report(part: str, findings: Iterable[Finding], of: int | None = None) -> int:
+def _report(part: str, findings: Iterable[Finding], of: int | None = None, note: str = "") -> int:
     count = _print_findings(findings)
-    click.echo(f"{part}: {_count(count, 'problem')}{f' in {of}' if of is not None else ''}")
+    click.echo(f"{part}: {_count(count, 'problem')}{f' in {of}' if of is not None else ''}{note}")
     return count
 
 

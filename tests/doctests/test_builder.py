@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from crm_reference.exchanges import doctests, stage, stamps
+from crm_reference.contract import Exchange
+from crm_reference.emulator import Problem
+from crm_reference.exchanges import Replayer, doctests, stage, stamps
 
 Build = Callable[..., Any]
 Page = Callable[..., int]
@@ -152,6 +154,30 @@ class TestExchanges:
         edit("examples/berths.yaml", "expect: {status: 201, '#/status': free,", "expect: {status: 201, '#/status': reserved,")
 
         assert "expects #/status to be 'reserved', and it is 'free'" in build().warnings
+
+    def test_expectation_may_refer_to_the_answer_itself(self, build: Build, edit: Edit) -> None:
+        edit(
+            "examples/berths.yaml",
+            "'#/name': South Pier, '#/version': 1",
+            "'#/created_at': '${createBerth/every-field#/updated_at}'",
+        )
+
+        assert build().warnings == ""
+
+    def test_error_of_the_emulator_fails_one_example(self, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+        def prepare(self: Replayer, exchange: Exchange) -> None:
+            if exchange.id == "getBerth/one":
+                raise Problem("not_found", "an error that can't be pickled")
+            original(self, exchange)
+
+        original = Replayer.prepare
+        monkeypatch.setattr(Replayer, "prepare", prepare)
+        monkeypatch.setattr(doctests, "_WORTH_FORKING", 1)
+        monkeypatch.setattr(os, "cpu_count", lambda: 2)
+        done = build()
+
+        assert "34 ran, 0 unchanged, 1 failed" in done.status
+        assert "getBerth/one failed\nProblem: not_found" in done.warnings
 
     def test_events_other_than_recorded_fail(self, build: Build, harbour: Path) -> None:
         path = harbour / "examples/recorded/berths.json"

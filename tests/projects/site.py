@@ -42,7 +42,8 @@ PAGES = {
     ),
     "services/berths/berths": _page(
         "Berths",
-        "See {crm:operation}`createBerth`, {http:get}`/berths`, {crm:error}`berth_name_taken` and {any}`BerthPage`.",
+        "See {crm:operation}`createBerth`, {http:get}`/berths`, {crm:error}`berth_name_taken` and {any}`BerthPage`; also",
+        "[this section](#createBerth), [reserving](reservations.md#reserveBerth) and [the event](events.md#crm.berth.created.v1).",
         "",
         _directive("openapi", _SPEC, ":tag: berths"),
     ),

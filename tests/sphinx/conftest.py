@@ -53,7 +53,8 @@ def html(site: Path) -> Callable[[str], BeautifulSoup]:
     """Return a function that returns a built page."""
 
     def page(name: str) -> BeautifulSoup:
-        return BeautifulSoup((site / "_build/html" / f"{name}.html").read_text(encoding="utf-8"), "html.parser")
+        text = (site / "_build/html" / f"{name}.html").read_text(encoding="utf-8")
+        return BeautifulSoup(text.replace("<wbr>", ""), "html.parser")
 
     return page
 

@@ -56,7 +56,8 @@ class TestPage:
 
         assert head is not None
         assert head.select_one(".op-method.m-post") is not None
-        assert [b.get_text(strip=True) for b in head.select(".badge")][:3] == ["berths.write", "write · 300 a minute", "idempotency key"]
+        badges = [b.get_text(strip=True) for b in head.select(".badge")]
+        assert badges[:3] == ["berths.write", "write · 300 a minute", "idempotency key"]
         assert head.select_one(".b-scope a") is not None
 
     def test_every_field_has_a_deep_link(self, html: Callable[[str], BeautifulSoup]) -> None:

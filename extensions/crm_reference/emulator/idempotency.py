@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 
+import orjson
+
 from crm_reference.emulator.call import Reply
 from crm_reference.emulator.messages import Problem, Request
 from crm_reference.emulator.tokens import Identity
@@ -41,6 +43,13 @@ class Idempotency:
 
 
 def _fingerprint(request: Request) -> str:
-    """Return what makes two requests the same: method, path, query and body."""
+    """Return what makes two requests the same: method, path, query and body.
+
+    Bodies are the same when their JSON is: a client that retries may write its spaces and the order of members otherwise.
+    """
     parts = (request.method, request.path, repr(tuple(request.query)))
-    return hashlib.sha256("\n".join(parts).encode() + b"\n" + request.body).hexdigest()
+    try:
+        body = orjson.dumps(orjson.loads(request.body), option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONDecodeError:
+        body = request.body
+    return hashlib.sha256("\n".join(parts).encode() + b"\n" + body).hexdigest()

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from crm_reference.emulator.call import Context, World
 
 ITEMS_PER_SECOND = 10
+#: How long a job waits for a neighbour that is down before it fails.
+GIVE_UP_SECONDS = 86_400
 #: Seconds that a client is asked to wait between two looks at a job.
 POLL_SECONDS = 5
 #: How long a job that has ended can be read.
@@ -109,6 +111,8 @@ def _advance_one(context: Context, job: Record) -> None:
     doc = dict(job.doc)
     task, items = TASKS[doc["_task"]], doc["_items"]
     if task.needs in context.world.faults:
+        if elapsed > GIVE_UP_SECONDS:
+            _give_up(context, job, task.needs)
         return
     due = min(len(items), (elapsed - 1) * ITEMS_PER_SECOND + (0 if items else 1))
     outcomes, failed = list(doc["_outcomes"]), doc["progress"]["failed_count"]
@@ -135,6 +139,16 @@ def _advance_one(context: Context, job: Record) -> None:
     changed = context.records.replace(job, doc)
     if event:
         context.emit(event, job.id, {"job": context.records.public(changed)})
+
+
+def _give_up(context: Context, job: Record, neighbour: str) -> None:
+    """End a job whose neighbour stayed away for too long."""
+    doc = _ended(context, job.collection, {**job.doc, "status": "failed"})
+    reason = Problem("unavailable", f"{neighbour} could not be reached for {GIVE_UP_SECONDS // 3600} hours. Start the job again.")
+    doc["problem"] = as_problem(context.world.contract, reason, context.new_id("req"))
+    changed = context.records.replace(job, doc)
+    if doc["_failed_event"]:
+        context.emit(doc["_failed_event"], job.id, {"job": context.records.public(changed)})
 
 
 def _ended(context: Context, collection: str, doc: dict[str, Any]) -> dict[str, Any]:

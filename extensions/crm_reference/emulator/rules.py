@@ -88,9 +88,9 @@ def _unique(context: Context, resource: Resource, rule: Rule, new: Doc, old: Doc
             context.tenant, resource.collection, f"id <> ? and {where}", [new["id"], *(v for _, v in names)], order="", limit=1
         )
         if taken:
-            field, names = rule.options["fields"][0], " and ".join(map(_words, rule.options["fields"]))
+            spoken = " and ".join(map(_words, rule.options["fields"]))
             shown = f": {taken[0].id}" if context.records.visible(taken[0]) else ""
-            return f"Another {_words(resource.object)} has this {names}{shown}.", field
+            return f"Another {_words(resource.object)} has this {spoken}{shown}.", rule.options["fields"][0]
     return None
 
 

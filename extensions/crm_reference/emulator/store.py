@@ -125,6 +125,10 @@ class Store:
             self._made_inside = self._depth > 0
         return f'"{table}"'
 
+    def has(self, collection: str, /) -> bool:
+        """Tell whether a record of a collection was ever written; it costs no query."""
+        return f"r:{collection}" in self._tables
+
     def index(self, collection: str, field: str, /, *, fold: bool = False) -> None:
         """Make looking up records by a field fast. Unique rules and references need it; without, each write reads everything.
 

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import doctest
 import multiprocessing
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
@@ -96,7 +99,7 @@ class _Unit:
     """What runs on one world, or is taken over, as a whole."""
 
     kind: Kind
-    name: str
+    place: str
     examples: tuple[str, ...]
     stamp: Callable[[Iterable[str]], str]
     run: Callable[[], Iterator[Result]]
@@ -159,7 +162,7 @@ class Suite:
         with self._make_stage() as stage:
             self._enter(stage)
             for count, unit in enumerate(due, 1):
-                results += unit.run()
+                results += self._safely(unit)
                 tell(count, len(due))
         return results
 
@@ -171,8 +174,10 @@ class Suite:
         done = 0
         chunks = [range(first, min(first + _CHUNK, len(due))) for first in range(0, len(due), _CHUNK)]
         try:
-            with multiprocessing.get_context("fork").Pool(self._workers) as pool:
-                for count, found in pool.imap_unordered(_run_chunk, chunks):
+            # Unlike multiprocessing's own pool, an executor notices a process that dies, where the pool would wait for ever.
+            with ProcessPoolExecutor(self._workers, multiprocessing.get_context("fork")) as pool:
+                for future in as_completed([pool.submit(_run_chunk, chunk) for chunk in chunks]):
+                    count, found = future.result()
                     results += found
                     done += count
                     tell(done, len(due))
@@ -188,7 +193,16 @@ class Suite:
         """Run units in a forked process, on a stage that ends with it."""
         if self._stage is None:
             self._enter(self._make_stage().__enter__())
-        return [result for unit in units for result in unit.run()]
+        return [result for unit in units for result in self._safely(unit)]
+
+    def _safely(self, unit: _Unit) -> list[Result]:
+        """Run a unit; an error of the emulator or of this code fails its examples and no others."""
+        try:
+            return list(unit.run())
+        except Exception as error:  # whatever it is, the other examples still have to run
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            message = f"{type(error).__name__}: {error} ({Path(frame.filename).name}:{frame.lineno})"
+            return [self._result(unit.kind, name, unit.place, (), message, unit.stamp) for name in unit.examples]
 
     def _kept(self, unit: _Unit) -> list[Result] | None:
         """Return the results of the last run, or ``None`` where the unit must run."""
@@ -211,7 +225,7 @@ class Suite:
                 stamp = self._stamps.vectors(vectors)
                 names = tuple(f"{service.slug}/{vectors.name}/{case.get('name', '')}" for case in vectors.cases)
                 run = self._vectors_runner(vectors, stamp)
-                yield _Unit("vector", vectors.name, names, lambda _, stamp=stamp: stamp, run)  # type: ignore[misc]
+                yield _Unit("vector", str(vectors.node.place), names, lambda _, stamp=stamp: stamp, run)  # type: ignore[misc]
 
     def _exchange_unit(self, exchange: Exchange) -> _Unit:
         def stamp(hit: Iterable[str]) -> str:
@@ -221,7 +235,7 @@ class Suite:
             message, hits = self._run_exchange(exchange)
             yield self._result("exchange", exchange.id, str(exchange.place), hits, message, stamp)
 
-        return _Unit("exchange", exchange.id, (exchange.id,), stamp, run)
+        return _Unit("exchange", str(exchange.place), (exchange.id,), stamp, run)
 
     def _run_exchange(self, exchange: Exchange) -> tuple[str, Sequence[Hit]]:
         stage, replayer = self._on_stage()
@@ -234,7 +248,7 @@ class Suite:
             text = doctest_of(exchange, operation).tested
         except ExchangeError as error:
             return error.finding.message, ()
-        before = len(stage.engine.outbox)
+        before = replayer.told
         message = run_text(text, stage.namespace(exchange.principal), exchange.id, str(exchange.place))
         events, hits = stage.engine.outbox[before:], list(stage.engine.hits)
         if message:
@@ -256,6 +270,7 @@ class Suite:
             return f"{exchange.id}: recorded {short(unlike[1])} at {unlike[0]}, emitted {short(unlike[2])}"
         sent = Sent(recorded.method, recorded.url, recorded.request_headers)
         answer = Answer(exchange, sent, recorded.status, recorded.headers, recorded.body, tuple(events), ())
+        replayer.note(answer)
         return "\n".join(finding.message for finding in compare(answer, replayer.expected(exchange)))
 
     def _page_unit(self, page: Page) -> _Unit:
@@ -280,7 +295,13 @@ class Suite:
             for example, place, hits, message in found:
                 yield self._result("narrative", example, place, hits, message, lambda _: stamp(every))
 
-        return _Unit("narrative", page.name, tuple(f"{page.name}#{n}" for n in range(1, len(page.blocks) + 1)), stamp, run)
+        return _Unit(
+            "narrative",
+            f"{page.file}:{page.blocks[0].line}",
+            tuple(f"{page.name}#{n}" for n in range(1, len(page.blocks) + 1)),
+            stamp,
+            run,
+        )
 
     def _vectors_runner(self, vectors: Any, stamp: str) -> Callable[[], Iterator[Result]]:
         def run() -> Iterator[Result]:

@@ -19,16 +19,18 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from crm_reference.contract import Contract, Exchange, Finding
 from crm_reference.emulator import ContractBreach, Engine, Hit, Request, Response
 from crm_reference.exchanges.compose import NOBODY, Composer, Sent, parsed, path_of
 from crm_reference.exchanges.errors import ExchangeError
 from crm_reference.exchanges.pointers import ABSENT, difference, find, short
+
+_T = TypeVar("_T")
 
 _DURATION = re.compile(r"P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
 _SECONDS = (604_800, 86_400, 3_600, 60, 1)
@@ -84,6 +86,8 @@ class Replayer:
     _running: list[str] = field(default_factory=list)
     _tokens: dict[str, str] = field(default_factory=dict)
     _scripts: dict[str, Mapping[str, Any]] | None = None
+    #: How many events belong to answers that came before.
+    told: int = 0
 
     def run(self, exchange: Exchange, /) -> Answer:
         """Run one exchange on a fresh world.
@@ -118,6 +122,7 @@ class Replayer:
             self._tokens = {name: self.engine.token(name) for name in self.contract.principals}
         self._answers.clear()
         self._running.clear()
+        self.told = 0
         self._do_given(exchange)
         self._script(exchange)
 
@@ -135,6 +140,10 @@ class Replayer:
             message = f"{exchange.id} is called as {exchange.principal}, and the world has only {known}"
             raise ExchangeError(exchange.place, "exchange.principal", message)
         return Composer(self._token, self._lookup).compose(exchange, operation)
+
+    def note(self, answer: Answer, /) -> None:
+        """Take an answer that came some other way for that of its exchange, so that what the author expects may refer to it."""
+        self._answers[answer.exchange.id] = answer
 
     def expected(self, exchange: Exchange, /) -> dict[str, Any]:
         """Return what the author expects, references replaced.
@@ -171,12 +180,15 @@ class Replayer:
 
     def _do(self, exchange: Exchange, step: Mapping[str, Any]) -> None:
         if "advance" in step:
-            self.engine.advance(seconds(str(step["advance"]), exchange))
+            duration = seconds(str(step["advance"]), exchange)
+            self._on_engine(exchange, lambda: self.engine.advance(duration))
         elif "fault" in step:
             self._fault(exchange, step["fault"])
         elif "deliver" in step:
-            composer = Composer(self._token, self._lookup)
-            self.engine.deliver(composer.fill(exchange, dict(step["deliver"])))
+            event = Composer(self._token, self._lookup).fill(exchange, dict(step["deliver"]))
+            self._on_engine(exchange, lambda: self.engine.deliver(event))
+            # What services did about it is no answer to any request.
+            self.told = len(self.engine.outbox)
         else:
             message = f"{exchange.id} has a step in its given that is none of advance, fault and deliver: {short(dict(step))}"
             raise ExchangeError(exchange.place, "exchange.given", message)
@@ -197,27 +209,30 @@ class Replayer:
 
     def _send(self, exchange: Exchange) -> Answer:
         sent = self.compose(exchange)
-        before = len(self.engine.outbox)
         self._script(exchange)
-        response = self._handle(exchange, sent)
+        response = self._on_engine(exchange, lambda: self.engine.handle(request_of(sent)))
+        outbox = self.engine.outbox
+        # What a step before the request set free, a job that ended while the clock advanced, belongs to this answer too.
+        events, self.told = tuple(outbox[self.told :]), len(outbox)
         answer = Answer(
             exchange=exchange,
             sent=sent,
             status=response.status,
             headers=dict(response.headers),
             body=parsed(response.body, response.headers.get("Content-Type", "")),
-            events=tuple(self.engine.outbox[before:]),
+            events=events,
             hits=tuple(self.engine.hits),
         )
-        self._answers[exchange.id] = answer
+        self.note(answer)
         return answer
 
-    def _handle(self, exchange: Exchange, sent: Sent) -> Response:
+    def _on_engine(self, exchange: Exchange, call: Callable[[], _T]) -> _T:
+        """Do something on the engine; a bug in it must not end the run, as its author needs the exchange that shows it."""
         try:
-            return self.engine.handle(request_of(sent))
+            return call()
         except ContractBreach as breach:
             raise ExchangeError(exchange.place, "exchange.breach", f"{exchange.id}: {breach}") from breach
-        except Exception as error:  # a handler's bug must not end the run: its author needs the exchange that shows it
+        except Exception as error:
             frame = traceback.extract_tb(error.__traceback__)[-1]
             where = f"{Path(frame.filename).name}:{frame.lineno}"
             message = f"{exchange.id}: the emulator fails with {type(error).__name__}: {error} ({where})"

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from crm_reference import __version__
@@ -15,31 +13,39 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
     from sphinx.util.typing import ExtensionMetadata
 
-#: Module and function of each part, in order. Each function takes the application.
-PARTS = (
-    ("state", "setup_state"),
-    ("domain", "setup_domain"),
-    ("rendering", "setup_rendering"),
-    ("exchanges", "setup_exchanges"),
-    ("openapi", "setup_openapi"),
-    ("asyncapi", "setup_asyncapi"),
-    ("schemas", "setup_schemas"),
-    ("chapters", "setup_chapters"),
-    ("building", "setup_building"),
-    ("rules", "setup_rules"),
-    ("catalogues", "setup_catalogues"),
-    ("diagrams", "setup_diagrams"),
-    ("pages", "setup_pages"),
-    ("twins", "setup_twins"),
-    ("trace", "setup_trace"),
-    ("doctests", "setup_doctests"),
-)
-
 
 def setup(app: Sphinx) -> ExtensionMetadata:
     """Register the extension."""
-    for module, function in PARTS:
-        name = f"{__name__}.{module}"
-        if find_spec(name) is not None:
-            getattr(import_module(name), function)(app)
+    # Here and not above: who imports a pure module of this package, words for instance, needs no other one.
+    from crm_reference.sphinx.asyncapi import setup_asyncapi
+    from crm_reference.sphinx.building import setup_building
+    from crm_reference.sphinx.catalogues import setup_catalogues
+    from crm_reference.sphinx.chapters import setup_chapters
+    from crm_reference.sphinx.diagrams import setup_diagrams
+    from crm_reference.sphinx.doctests import setup_doctests
+    from crm_reference.sphinx.domain import setup_domain
+    from crm_reference.sphinx.exchanges import setup_exchanges
+    from crm_reference.sphinx.openapi import setup_openapi
+    from crm_reference.sphinx.rendering import setup_rendering
+    from crm_reference.sphinx.rules import setup_rules
+    from crm_reference.sphinx.schemas import setup_schemas
+    from crm_reference.sphinx.state import setup_state
+    from crm_reference.sphinx.trace import setup_trace
+    from crm_reference.sphinx.twins import setup_twins
+
+    setup_state(app)
+    setup_domain(app)
+    setup_rendering(app)
+    setup_exchanges(app)
+    setup_openapi(app)
+    setup_asyncapi(app)
+    setup_schemas(app)
+    setup_chapters(app)
+    setup_building(app)
+    setup_rules(app)
+    setup_catalogues(app)
+    setup_diagrams(app)
+    setup_twins(app)
+    setup_trace(app)
+    setup_doctests(app)
     return {"version": __version__, "env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}

@@ -56,7 +56,7 @@ class AllErrors(CatalogueDirective):
         listed = []
         for error in sorted(errors, key=lambda e: (e.status, e.code)):
             self.crm.note("error", error.code, self.docname, error.code, error.title, location=str(error.place))
-            listed.append(error_entry(self.contract, error, error.code, self.contract.services.get(error.service)))
+            listed.append(error_entry(self.state_of_build.lookups, error, error.code, self.contract.services.get(error.service)))
         section += entries(title, listed, self.docname)
         return section
 

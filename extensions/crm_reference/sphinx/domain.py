@@ -222,7 +222,22 @@ def _excuse(app: Sphinx, env: BuildEnvironment, node: pending_xref, contnode: El
     return None
 
 
+def _tell_myst(app: Sphinx, doctree: nodes.document) -> None:
+    """Make sections that directives wrote reachable by MyST's links, ``people.md#createContact`` for instance.
+
+    MyST knows the headings that it parsed itself. Ours have no names, since a name would make such a link ambiguous.
+    """
+    metadata: dict[str, Any] = app.env.metadata[app.env.docname]
+    slugs = metadata.setdefault("myst_slugs", {})
+    for section in doctree.findall(nodes.section):
+        title = section.next_node(nodes.title)
+        if not section["names"] and title is not None:
+            for anchor in section["ids"]:
+                slugs.setdefault(anchor, (section.line, anchor, title.astext()))
+
+
 def setup_domain(app: Sphinx) -> None:
     """Register the domain and the excuse for references to services that are still to come."""
     app.add_domain(CrmDomain)
+    app.connect("doctree-read", _tell_myst)
     app.connect("missing-reference", _excuse)

@@ -150,16 +150,6 @@ def _code_in(exchange: Exchange) -> str:
     return str(body.get("code", "")) if isinstance(body, dict) else ""
 
 
-def raises(exchange: Exchange) -> set[str]:
-    """Return the error codes that an exchange's answer carries, as recorded or else as its author expects."""
-    found = {str(v) for k, v in exchange.expect.items() if k.startswith("#") and k.rpartition("/")[2] == "code"}
-    body = exchange.recorded.body if exchange.recorded else None
-    if isinstance(body, dict):
-        found.add(str(body.get("code", "")))
-        found |= {str(e.get("code", "")) for e in body.get("errors") or () if isinstance(e, dict)}
-    return found - {""}
-
-
 def note_exchanges(env: BuildEnvironment, exchanges: Iterable[Exchange]) -> None:
     """Note that the current page says of these exchanges whether they ran."""
     shown: dict[str, dict[str, str]] = env.__dict__.setdefault("crm_exchanges", {})

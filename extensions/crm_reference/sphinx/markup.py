@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import html
+import re
 from collections.abc import Callable, Iterator, Sequence
 
 from docutils import nodes
@@ -23,6 +24,9 @@ Linker = Callable[[str, str, str], str]
 
 texescape.init()  # builders do so too, and later
 
+#: A cursor, a signature, an ID: nothing in it would let a line break.
+_LONG = re.compile(r"[A-Za-z0-9]{24,}")
+
 _parser = MarkdownIt("commonmark", {"html": False}).enable("table")
 
 
@@ -37,8 +41,9 @@ def tex(text: str, /) -> str:
 
 
 def tex_code(text: str, /) -> str:
-    """Return text as LaTeX code that may break after punctuation, so that long names stay in their column."""
-    escaped = tex(text)
+    """Return text as LaTeX code that may break after punctuation and within long tokens, so that it stays in its column."""
+    marked = _LONG.sub(lambda m: "\x01".join(m[0][i : i + 12] for i in range(0, len(m[0]), 12)), text)
+    escaped = tex(marked).replace("\x01", r"\allowbreak{}")
     for mark in (".", "/", "-", ",", ":", r"\_", r"\{", "?", "=", r"\&"):
         escaped = escaped.replace(mark, mark + r"\allowbreak{}")
     return rf"\sphinxcode{{\sphinxupquote{{{escaped}}}}}"

@@ -66,10 +66,10 @@ class ContractRenderer(Renderer):  # type: ignore[misc]  # the package has no ty
             return []
         note_service(env, service)
         chosen = self._chosen(service, location)
-        names = {o.id for o in chosen}
-        note_exchanges(env, (e for e in service.exchanges.values() if e.operation in names))
+        names = [o.id for o in chosen]
+        note_exchanges(env, (e for name in names for e in state.lookups.exchanges_of(name)))
         writer = OperationWriter(
-            state.contract, service, get_domain(env), document, env.docname, linked_schemas(state, service)
+            state.lookups, service, get_domain(env), document, env.docname, linked_schemas(state, service)
         )
         found: list[nodes.Node] = []
         if len(chosen) > 1 and "no-index" not in self._options:

@@ -10,7 +10,8 @@ from docutils import nodes
 from crm_reference.contract import Contract, Node, Operation, Parameter, Response, Service
 from crm_reference.sphinx import words
 from crm_reference.sphinx.domain import CrmDomain
-from crm_reference.sphinx.exchanges import anchor_of, exchange_panel, raises, status_words
+from crm_reference.sphinx.exchanges import anchor_of, exchange_panel, status_words
+from crm_reference.sphinx.lookups import Lookups
 from crm_reference.sphinx.markup import to_nodes
 from crm_reference.sphinx.rendering import bulk, make_namer
 from crm_reference.sphinx.trees import Field, build_tree, schema_name
@@ -26,9 +27,11 @@ class OperationWriter:
     """
 
     def __init__(
-        self, contract: Contract, service: Service, domain: CrmDomain, document: nodes.document, docname: str,
+        self, lookups: Lookups, service: Service, domain: CrmDomain, document: nodes.document, docname: str,
         linked: Collection[str],
     ) -> None:  # fmt: skip
+        contract = lookups.contract
+        self._lookups = lookups
         self._contract = contract
         self._service = service
         self._domain = domain
@@ -44,11 +47,11 @@ class OperationWriter:
         section = nodes.section(ids=list(anchors), names=[], classes=["operation", f"op-{operation.method.lower()}"])
         self._document.note_explicit_target(section, section)
         section += nodes.title("", operation.summary)
-        section += self._bulk("head", head(operation, self._contract), f"{operation.id} {operation.method} {operation.path}")
+        section += self._bulk("head", head(operation, self._lookups), f"{operation.id} {operation.method} {operation.path}")
         main = nodes.container(classes=["op-main"])
         main.extend(self._main(operation))
         section += main
-        exchanges = [e for e in self._service.exchanges.values() if e.operation == operation.id]
+        exchanges = self._lookups.exchanges_of(operation.id)
         panel = exchange_panel(sorted(exchanges, key=lambda e: not e.succeeds), operation, self._docname)
         if panel is not None:
             section += panel
@@ -102,7 +105,7 @@ class OperationWriter:
         if answers:
             yield self._heading("Responses")
             yield self._bulk("responses", {"answers": answers}, " ".join(a["description"] for a in answers))
-        codes = [_error(self._contract, code, self._service) for code in operation.errors]
+        codes = [_error(self._lookups, code, self._service) for code in operation.errors]
         standard = [_standard(self._contract, r) for r in shared]
         if codes or standard:
             yield self._heading("Errors")
@@ -139,11 +142,11 @@ def _grouped(parameters: list[dict[str, Any]]) -> list[tuple[str, list[dict[str,
     return [(t, found) for key, t in titles if (found := [p for p in parameters if p["location"] == key])]
 
 
-def _error(contract: Contract, code: str, service: Service) -> dict[str, Any] | None:
-    found = contract.errors.get(code)
+def _error(lookups: Lookups, code: str, service: Service) -> dict[str, Any] | None:
+    found = lookups.contract.errors.get(code)
     if found is None:
         return None
-    shown = next((e for e in service.exchanges.values() if code in raises(e)), None)
+    shown = next(iter(lookups.raising(code, service.slug)), None)
     return {
         "code": code,
         "status": found.status,
@@ -160,7 +163,7 @@ def _standard(contract: Contract, response: Response) -> dict[str, Any]:
     return {"status": response.status, "words": status_words(response.status), "codes": codes, "description": response.description}
 
 
-def head(operation: Operation, contract: Contract) -> dict[str, Any]:
+def head(operation: Operation, lookups: Lookups) -> dict[str, Any]:
     """Return method, path and badges of an operation.
 
     A badge is (kind, text, what it means, kind of object that it links to, name of that).
@@ -170,7 +173,7 @@ def head(operation: Operation, contract: Contract) -> dict[str, Any]:
         badges.append(("scope", scope, "The token needs this scope", "scope", scope))
     if operation.public:
         badges.append(("public", "no token", "Anybody may call", "", ""))
-    policy = contract.policies.get(operation.policy)
+    policy = lookups.contract.policies.get(operation.policy)
     if policy is not None:
         rate = f"{operation.policy} \N{MIDDLE DOT} {policy.requests} a {_window(policy.window_seconds)}"
         badges.append(("policy", rate, f"Policy class {operation.policy}: {policy.description}", "", ""))
@@ -188,7 +191,7 @@ def head(operation: Operation, contract: Contract) -> dict[str, Any]:
         badges.append(("profile", operation.profile, "Follows this protocol's RFC in place of the house style", "", ""))
     if operation.deprecated:
         badges.append(("deprecated", "deprecated", "Will stop answering; see the description", "", ""))
-    exchanges = [e for e in contract.exchanges.values() if e.operation == operation.id]
+    exchanges = lookups.exchanges_of(operation.id)
     if exchanges:
         scripted = any(e.scripted is not None for e in exchanges)
         text = "Its examples are computed by the emulator from state" if not scripted else "Its examples are written by hand"

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 LANGUAGES = (("curl", "curl", "bash"), ("python", "Python", "pycon"), ("javascript", "JavaScript", "javascript"))
 
 #: Where a long name may break: before a capital within a word, and after punctuation.
-_BREAKS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[_/.,:])(?=\w)")
+_BREAKS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[_/,:])(?=\w)|(?<=\.)(?=[A-Za-z])")
 
 
 class Bulk(nodes.General, nodes.Element):

@@ -11,7 +11,7 @@ from docutils import nodes
 from crm_reference.contract import Contract, ErrorCode, Exchange, Resource, Rule, Service
 from crm_reference.sphinx import words
 from crm_reference.sphinx.directives import ServiceDirective, add_directives
-from crm_reference.sphinx.exchanges import raises
+from crm_reference.sphinx.lookups import Lookups
 from crm_reference.sphinx.tables import (
     Cell,
     Entry,
@@ -55,12 +55,12 @@ _OPERATORS = {
 }
 
 
-def breaking(service: Service, code_name: str, rule: Rule | None = None) -> Exchange | None:
+def breaking(lookups: Lookups, service: Service, code_name: str, rule: Rule | None = None) -> Exchange | None:
     """Return an exchange whose answer carries a code: one that names the rule's fields if there is any.
 
     Where several rules have the code, only an exchange that names the rule's fields or its ID will do.
     """
-    found = [e for e in service.exchanges.values() if code_name in raises(e)]
+    found = lookups.raising(code_name, service.slug)
     shared = sum(r.error == code_name for x in service.resources.values() for r in x.rules) > 1
     if rule is not None:
         fields = set(_fields(rule))
@@ -98,7 +98,7 @@ class Rules(ServiceDirective):
         return found or [self.paragraph("Its resources have no rules beside their schemas.")]
 
     def _entry(self, service: Service, resource: Resource, rule: Rule) -> Entry:
-        shown = breaking(service, rule.error, rule)
+        shown = breaking(self.state_of_build.lookups, service, rule.error, rule)
         return Entry(
             anchor=f"rule-{rule.id}",
             head=code(rule.id),
@@ -152,11 +152,10 @@ def _status(contract: Contract, name: str) -> Cell:
     return status(found.status) if found else ()
 
 
-def error_entry(contract: Contract, error: ErrorCode, anchor: str, service: Service | None) -> Entry:
+def error_entry(lookups: Lookups, error: ErrorCode, anchor: str, service: Service | None) -> Entry:
     """Return an error code as an entry, with the operations that answer it and an exchange that does."""
-    answering = [o for o in contract.operations.values() if error.code in o.errors]
-    places = [service] if service is not None else contract.services.values()
-    shown = next((e for s in places for e in s.exchanges.values() if error.code in raises(e)), None)
+    answering = lookups.answering(error.code)
+    shown = next(iter(lookups.raising(error.code, service.slug if service is not None else "")), None)
     many = len(answering) > 8
     operations = joined(ref("operation", o.id) for o in answering[:8])
     return Entry(
@@ -184,7 +183,7 @@ class Errors(ServiceDirective):
         for error in service.manifest.errors.values():
             anchor = f"error-{error.code}"
             self.crm.note("error", error.code, self.docname, anchor, error.title, rank=1, location=self.get_location())
-            found.append(error_entry(self.contract, error, anchor, service))
+            found.append(error_entry(self.state_of_build.lookups, error, anchor, service))
         if not found:
             return [self.paragraph("The service has no codes beside the platform's standard ones.")]
         return [entries(f"Error codes of {service.title}", found, self.docname)]

@@ -16,6 +16,7 @@ import orjson
 from sphinx.errors import ConfigError, ExtensionError
 
 from crm_reference.contract import Contract, ContractError, Service, load
+from crm_reference.sphinx.lookups import Lookups
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -52,6 +53,11 @@ class State:
     contract: Contract
     #: Names of the schemas that have a section, by service; filled on first use.
     memo: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def lookups(self) -> Lookups:
+        """Indexes over the contract."""
+        return Lookups(self.contract)
 
     @cached_property
     def outcomes(self) -> Mapping[str, str]:

@@ -24,8 +24,16 @@ LAWS = "_build/laws/results.json"
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
-#: Packages whose code decides how laws and exchanges are answered.
-_DECIDING = ("emulator", "conformance", "exchanges")
+#: Code that decides what laws and exchanges are tried on, and how they are answered.
+_DECIDING = (
+    "emulator/**/*.py",
+    "conformance/**/*.py",
+    "exchanges/**/*.py",
+    "contract/*.py",
+    "trace/subjects.py",
+    "trace/shapes.py",
+    "trace/rules/laws.py",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +166,12 @@ def evidence_key(contract: Contract, /) -> str:
     for pattern in ("source_specs/**/*.yaml", "examples/**/*.yaml", "examples/**/*.json"):
         for document in library.glob(pattern):
             digest.update(f"{document.name} {document.digest}\n".encode())
-    for package in _DECIDING:
-        for path in sorted((_PACKAGE / package).rglob("*.py")):
-            digest.update(f"{path.relative_to(_PACKAGE).as_posix()} ".encode())
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    for name, content in deciding_code().items():
+        digest.update(f"{name} {content}\n".encode())
     return digest.hexdigest()
+
+
+def deciding_code() -> dict[str, str]:
+    """Return the hash of each file of code that decides how a law comes out, by its name below the package."""
+    paths = sorted(path for pattern in _DECIDING for path in _PACKAGE.glob(pattern))
+    return {path.relative_to(_PACKAGE).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}

@@ -70,7 +70,8 @@ def timed(contract: Contract, /) -> list[str]:
 
 def json_bodies(contract: Contract, /) -> list[str]:
     """Return the operations that take a JSON object and have an exchange that succeeds with one."""
-    return [o.id for o in contract.operations.values() if (e := model_exchange(contract, o)) is not None and e.request.has_body]
+    found = [o for o in contract.operations.values() if json_schema(o.body) is not None]
+    return [o.id for o in found if (e := model_exchange(contract, o)) is not None and e.request.has_body]
 
 
 def model_exchange(contract: Contract, operation: Operation, /) -> Exchange | None:

@@ -7,6 +7,7 @@ import jwt
 from crm_reference.conformance.laws.lab import Case, Lab, code_of, demand, describe, law
 from crm_reference.contract import Contract
 from crm_reference.emulator import Response
+from crm_reference.trace.shapes import json_schema
 from crm_reference.trace.subjects import guarded
 
 
@@ -75,7 +76,7 @@ def public_without_token(lab: Lab, operation: str) -> None:
 
 
 def _with_body(contract: Contract) -> list[str]:
-    return [name for name in guarded(contract) if contract.operations[name].body is not None]
+    return [name for name in guarded(contract) if json_schema(contract.operations[name].body) is not None]
 
 
 @law("precedence", _with_body)

@@ -116,8 +116,10 @@ def dependency_down(lab: Lab, subject: str) -> None:
     """A neighbour's absence is answered as its mode says."""
     service, dependency = _edge(lab, subject)
     if dependency == DATABASE:
-        writes = [e for e in service.exchanges.values() if e.succeeds and _operation(lab, e).method != "GET"]
-        case = lab.stage(writes[0])
+        needs = [e for e in service.exchanges.values() if e.succeeds and _operation(lab, e).policy != "health"]
+        if not needs:
+            raise Skipped(f"no exchange of {service.slug} needs its store")
+        case = lab.stage(next((e for e in needs if _operation(lab, e).method != "GET"), needs[0]))
         case.rewind()
         lab.engine.fault(DATABASE)
         response = lab.send(case.operation, case.altered())

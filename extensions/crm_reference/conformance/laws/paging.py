@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -29,7 +30,7 @@ def pages_walk(lab: Lab, operation: str) -> None:
 
 
 def _foreign_cursor(case: Case) -> None:
-    """Send a cursor under another filter, sort or place: it doesn't fit."""
+    """Send a cursor that was changed, and one under another order: neither fits."""
     first = _page(case, 1, "")
     cursor = first.json().get("next_cursor")
     if not cursor:
@@ -37,6 +38,33 @@ def _foreign_cursor(case: Case) -> None:
     broken = cursor[:-4] + ("AAAA" if cursor[-4:] != "AAAA" else "BBBB")
     response = _page(case, 1, broken)
     demand(code_of(response) == "invalid_cursor", f"a changed cursor got {describe(response)}")
+    other = _sorted_otherwise(case)
+    if other is not None:
+        response = _page(other, 1, cursor)
+        demand(code_of(response) == "invalid_cursor", f"a cursor of another order got {describe(response)}")
+
+
+def _sorted_otherwise(case: Case) -> Case | None:
+    """Return the same request with another order; ``None`` where the list has one alone."""
+    resource = case.lab.contract.resources.get(case.operation.resource)
+    fields = [name for name, field in resource.query.items() if field.sort] if resource else []
+    if not fields:
+        return None
+    if case.operation.parameter("sort", "query") is not None:
+        present = dict(case.request.query).get("sort", "")
+        pairs = [(n, v) for n, v in case.request.query if n != "sort"]
+        return replace(
+            case, request=replace(case.request, query=[*pairs, ("sort", next(f for f in _orders(fields) if f != present))])
+        )
+    if case.operation.behaviour != "search":
+        return None
+    present = (case.body or {}).get("sorts")
+    sorts = next(s for s in ([{"field": fields[0], "direction": d}] for d in ("ascending", "descending")) if s != present)
+    return replace(case, request=case.altered({**(case.body or {}), "sorts": sorts}))
+
+
+def _orders(fields: list[str]) -> list[str]:
+    return [fields[0], f"-{fields[0]}"]
 
 
 @law("pages-while-writing")

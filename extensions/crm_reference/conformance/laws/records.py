@@ -32,16 +32,27 @@ def _operation(lab: Lab, collection: str, behaviour: str) -> Operation:
 def _created(lab: Lab, collection: str) -> tuple[Case, Response]:
     """Send the model creation of a resource."""
     case = lab.model(_operation(lab, collection, "create").id)
+    # One caller makes and reads it, so that no masked member tells the answers apart.
+    case = replace(case, request=case.altered(headers={"authorization": lab.bearer(_able(lab, case))}))
     response = case.send()
     demand(response.status == 201, f"the creation got {describe(response)}")
     return case, response
 
 
+def _able(lab: Lab, case: Case) -> str:
+    """Return the name of somebody of the case's tenant who may do everything.
+
+    :raises Skipped: If the tenant has nobody like that.
+    """
+    for name, principal in lab.contract.principals.items():
+        if principal.tenant == lab.tenant_of(case) and "*" in principal.scopes and principal.sees == "all":
+            return name
+    raise Skipped("nobody of the tenant may do everything")
+
+
 def _call(lab: Lab, case: Case, operation: Operation, path: str, **options: Any) -> Response:
-    """Call another operation of the case's resource, as somebody of the same tenant who may."""
-    everybody = lab.contract.principals.items()
-    able = next(n for n, p in everybody if p.tenant == lab.tenant_of(case) and "*" in p.scopes and p.sees == "all")
-    headers = {**case.request.headers, "authorization": lab.bearer(able), **options.pop("headers", {})}
+    """Call another operation of the case's resource, as the same caller."""
+    headers = {**case.request.headers, **options.pop("headers", {})}
     return lab.send(operation, Request(operation.method, path, (), headers, options.pop("content", b"")))
 
 
@@ -226,7 +237,7 @@ def _removal(lab: Lab, resource: Resource, id: str, code: str) -> Callable[[], N
                 return  # Anything but the documented refusal shows that the rule made the difference.
             if answer.status != exchange.status or not _raises(answer.json(), code, field):
                 return
-        raise Broken(f"with the rule removed, every exchange that raises {code} still gets it")
+        raise Broken(f"with the rule removed, every exchange that raises {code} still gets it; one must break this rule alone")
 
     return check
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
+
+import orjson
 
 from crm_reference.conformance.laws.lab import Case, Lab, Skipped, at, demand, describe, finds, law, put
 from crm_reference.contract import Contract, Operation
@@ -15,6 +18,9 @@ from crm_reference.trace.subjects import model_exchange, record_parameters
 _ID_PATTERN = re.compile(r"^\^(?P<prefix>[a-z]{3})_\[0-7\]")
 #: What differs between two answers that are the same: request and record IDs, times, cursors, ETags.
 _VARIABLE = re.compile(r"[a-z]{3}_[0-7][0-9A-HJKMNP-TV-Z]{25}|\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z|[A-Za-z0-9_-]{40,}")
+
+#: What the law about secrets plants and looks for.
+_SECRET = "planted-3f1c7a52"
 
 
 def same(one: Response, other: Response, /) -> bool:
@@ -149,9 +155,24 @@ def pii_masked(lab: Lab, subject: str) -> None:
 
 @law("secret-hidden")
 def secret_hidden(lab: Lab, subject: str) -> None:
-    """A secret stands in no answer and no event."""
+    """A secret that every record has stands in no answer of its service, and in no event."""
     collection, _, pointer = subject.partition(" ")
     name = pointer.removeprefix("#/").split("/")[0]
-    lab.engine.reset()
-    traits = lab.engine.world.traits[collection]
-    demand(name in traits.hidden, f"{name} of {collection} is a secret, and answers show it")
+    service = lab.contract.services[lab.contract.resources[collection].service]
+    for exchange in service.exchanges.values():
+        case = lab.stage(exchange)
+        case.rewind()
+        _plant(lab, collection, {name: _SECRET, f"_{name}": _SECRET})
+        events = len(lab.engine.outbox)
+        response = lab.send(case.operation, case.altered())
+        demand(_SECRET.encode() not in response.body, f"{exchange.id} gives {name} out: {describe(response)}")
+        told = orjson.dumps(lab.engine.outbox[events:])
+        demand(_SECRET.encode() not in told, f"an event of {exchange.id} tells {name}")
+
+
+def _plant(lab: Lab, collection: str, members: dict[str, Any]) -> None:
+    """Write members into every record of a collection, behind the API."""
+    store = lab.engine.world.store
+    for tenant in store.tenants(collection):
+        for record in store.select(tenant, collection, deleted=None):
+            store.put(tenant, replace(record, doc={**record.doc, **members}))

@@ -87,11 +87,13 @@ def _unfilled(context: Context, found: Findings) -> None:
         for schema in schemas.values():
             for spot in declared(schema, skip="writeOnly").values():
                 wanted.setdefault(spot.schema.uri, (spot, operation.id))
+        # A schema that success and failure share, as problems in jobs and health reports do, is shown by either.
+        shown = {r.status: n for r in operation.responses.values() for t, n in r.media.items() if t.endswith("json")}
         for exchange in context.by_operation[operation.id]:
             answer = exchange.recorded
-            if answer is None or str(answer.status) not in schemas:
+            if answer is None or str(answer.status) not in shown:
                 continue
-            seen = used(schemas[str(answer.status)], answer.body, skip="writeOnly")
+            seen = used(shown[str(answer.status)], answer.body, skip="writeOnly")
             filled |= {spot.schema.uri for spot in seen if spot.value is not None}
     for uri, (spot, source) in wanted.items():
         if uri not in filled:

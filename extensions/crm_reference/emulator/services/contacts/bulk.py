@@ -80,7 +80,7 @@ def _transfer(context: Context, job: dict[str, Any], id: str) -> str:
     if job["is_validate_only"]:
         refuse_restricted(context, contact)
         return "updated"
-    changed = hand_over(context, contact, job["_owner"], reason=job["_reason"], job_id=job["id"])
+    changed = hand_over(context, contact, job["_owner"], reason=job.get("_reason"), job_id=job["id"])
     return "skipped" if changed is contact else "updated"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Mapping
 from typing import Any
 
 from crm_reference.emulator.behaviours import feeds, listing, single
@@ -11,7 +12,7 @@ from crm_reference.emulator.call import Call, Context, Reply
 from crm_reference.emulator.clock import days_later
 from crm_reference.emulator.holders import upkeep
 from crm_reference.emulator.messages import Problem
-from crm_reference.emulator.registry import handles, sees
+from crm_reference.emulator.registry import computes, handles, sees
 from crm_reference.emulator.services.contacts.selecting import invalid, is_seen, seen_contact
 from crm_reference.emulator.store import Record
 from crm_reference.emulator.tokens import Identity
@@ -211,10 +212,28 @@ def _decision(call: Call, id: str, channel: str, purpose: str) -> dict[str, Any]
     if contact is None:
         return {"contact_id": id, "is_allowed": False, "reason": "unknown_contact"}
     consent = next(iter(call.records.find(CONSENTS, contact_id=id, channel=channel, purpose=purpose)), None)
-    reason = "no_consent" if consent is None else consent.doc["status"]
-    if contact.doc["is_do_not_contact"]:
-        reason = "do_not_contact"
-    if contact.doc["is_processing_restricted"]:
+    decided = decide({"contact": contact.doc, "consent": consent.doc if consent is not None else None, "now": call.now})
+    return {"contact_id": id, **decided} | ({"consent_id": consent.id} if consent is not None else {})
+
+
+@computes("consent_decision")
+def decide(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Decide whether a person may be reached: restriction and ban first, then the consent as it is now.
+
+    :param asked: ``contact`` with its marks, or ``null`` for an unknown one; ``consent`` for the channel and purpose, or ``null``;
+        and ``now``.
+    :return: ``is_allowed`` and ``reason``.
+    """
+    contact, consent, now = asked["contact"], asked["consent"], asked["now"]
+    if contact is None:
+        reason = "unknown_contact"
+    elif contact.get("is_processing_restricted"):
         reason = "processing_restricted"
-    decision = {"contact_id": id, "is_allowed": reason == "granted", "reason": reason}
-    return decision | ({"consent_id": consent.id} if consent is not None else {})
+    elif contact.get("is_do_not_contact"):
+        reason = "do_not_contact"
+    elif consent is None:
+        reason = "no_consent"
+    else:
+        end = {"granted": "expires_at", "pending": "confirmation_expires_at"}.get(consent["status"], "")
+        reason = "expired" if end and consent.get(end, "9") <= now else consent["status"]
+    return {"is_allowed": reason == "granted", "reason": reason}

@@ -58,7 +58,7 @@ def _look(context: Context, job: dict[str, Any], id: str) -> str:
 
 
 def _group(context: Context, job: dict[str, Any], outcomes: list[Any]) -> dict[str, Any]:
-    """Replace the open groups by what is found now; a group that is found unchanged stays."""
+    """Replace the open groups by what is found now; one that is found unchanged keeps its ID and is not told of again."""
     people = {c.id: c for id in job["_items"] if (c := context.records.peek(CONTACTS, id)) is not None}
     pairs = _pairs({id: person_of(c.doc) for id, c in people.items()}, job["_least"], _dismissed(context))
     found = {tuple(members): members_pairs for members, members_pairs in components(pairs)}
@@ -66,6 +66,7 @@ def _group(context: Context, job: dict[str, Any], outcomes: list[Any]) -> dict[s
         if found.get(tuple(group.doc["contact_ids"])) != group.doc["pairs"]:
             context.records.delete(group)
         else:
+            context.records.change(group, {"job_id": job["id"]})
             del found[tuple(group.doc["contact_ids"])]
     for members, members_pairs in found.items():
         best = members_pairs[0]["score"]

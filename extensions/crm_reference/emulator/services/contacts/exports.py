@@ -78,6 +78,7 @@ def _write(context: Context, job: dict[str, Any], outcomes: list[Any]) -> dict[s
         "file_name": f"contacts-{job['created_at'][:10]}.{job['_format']}",
         "file_bytes": len(content),
         "content_digest": digest(content),
+        "export_job_id": context.new_id("exp"),
     }
 
 

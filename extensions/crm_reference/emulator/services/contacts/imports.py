@@ -276,7 +276,8 @@ def _finish(context: Context, job: dict[str, Any], outcomes: list[Any]) -> dict[
     contact_list = context.records.peek(LISTS, job["_list"]) if job["_list"] else None
     if contact_list is not None:
         add_members(context, contact_list, job.get("_listed", ()))
-    return {"matched_count": len(job["_items"]), **tally(outcomes, "created", "updated", "skipped")}
+    handed = job.setdefault("_handed_to", context.new_id("imp"))
+    return {"matched_count": len(job["_items"]), **tally(outcomes, "created", "updated", "skipped"), "import_job_id": handed}
 
 
 task("contacts.import", Task(_take, _finish, so_far=_finish, needs="imports"))

@@ -10,7 +10,7 @@ from crm_reference.emulator.behaviours import listing
 from crm_reference.emulator.behaviours.single import shown
 from crm_reference.emulator.call import Call, Context, Reply
 from crm_reference.emulator.messages import Problem
-from crm_reference.emulator.registry import derives, enforces, guards, handles
+from crm_reference.emulator.registry import computes, derives, enforces, guards, handles
 from crm_reference.emulator.services.contacts.selecting import CONTACTS, invalid, refused
 from crm_reference.emulator.store import Change, Record
 
@@ -75,12 +75,19 @@ def reporting_line_acyclic(context: Context, new: Mapping[str, Any], old: Mappin
 @enforces("addresses_differ")
 def addresses_differ(context: Context, new: Mapping[str, Any], old: Mapping[str, Any] | None) -> str | tuple[str, str]:
     """Find the first further address or number that repeats the primary one or an earlier entry."""
+    place: str = first_repetition(new)
+    return ("This entry repeats the primary one or another entry.", place) if place else ""
+
+
+@computes("first_repetition")
+def first_repetition(new: Mapping[str, Any]) -> str:
+    """Return the dotted place of the first entry that repeats the primary address or number or an earlier entry, else ``""``."""
     for primary, further, member in (("email", "other_emails", "address"), ("phone", "other_phones", "number")):
-        known = {new.get(primary)}
+        known = {new.get(primary, "").lower()}
         for index, entry in enumerate(new.get(further, ())):
-            if entry[member] in known:
-                return "This entry repeats the primary one or another entry.", f"{further}.{index}.{member}"
-            known.add(entry[member])
+            if entry[member].lower() in known:
+                return f"{further}.{index}.{member}"
+            known.add(entry[member].lower())
     return ""
 
 

@@ -10,7 +10,7 @@ from crm_reference.emulator.behaviours import listing
 from crm_reference.emulator.call import Call, Context, Reply
 from crm_reference.emulator.clock import WORLD_START, iso
 from crm_reference.emulator.query import Condition
-from crm_reference.emulator.registry import derives, enforces, handles, presents, sees
+from crm_reference.emulator.registry import computes, derives, enforces, handles, presents, sees
 from crm_reference.emulator.services.contacts.selecting import is_seen
 from crm_reference.emulator.store import Record
 
@@ -80,6 +80,12 @@ def follow(context: Context | None, doc: Mapping[str, Any]) -> Mapping[str, Any]
         "participant_ids": [doc["contact_id"], other],
         "is_current": is_current(doc, today),
     }
+
+
+@computes("relationship_is_current")
+def current_on(asked: Mapping[str, Any]) -> bool:
+    """Tell whether a relationship holds on a day: ``starts_on`` and ``ends_on`` as far as they are set, and ``today``."""
+    return is_current({k: v for k, v in asked.items() if v is not None}, asked["today"])
 
 
 def is_current(doc: Mapping[str, Any], today: str, /) -> bool:

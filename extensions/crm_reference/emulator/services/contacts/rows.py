@@ -11,6 +11,9 @@ from crm_reference.emulator.call import Context
 from crm_reference.emulator.registry import computes
 from crm_reference.emulator.services.contacts.scoring import normalise_phone
 
+#: What an export puts before a cell that a spreadsheet would take for a formula; an import takes the apostrophe away again.
+_GUARDED = ("'=", "'+", "'-", "'@")
+
 
 def body_of(context: Context, cells: Mapping[str, str], mapping: Mapping[str, Mapping[str, str]], system: str, /) -> dict[str, Any]:
     """Return the body that a row makes. Empty cells are left out.
@@ -32,6 +35,8 @@ def row_body(row: Mapping[str, Any]) -> dict[str, Any]:
     body: dict[str, Any] = {}
     for column, mapped in row["mapping"].items():
         cell = row["cells"].get(column, "").strip()
+        if cell.startswith(_GUARDED):
+            cell = cell[1:]
         if not cell:
             continue
         if "custom_field" in mapped:

@@ -52,7 +52,8 @@ def normalise_email(address: str) -> str:
     'noor.haddad@tidewater.example'
     """
     local, at, domain = address.strip().lower().rpartition("@")
-    return local.partition("+")[0] + at + domain
+    # A local part that begins with the sign would leave nothing, and then all such addresses of a domain would be one.
+    return (local.partition("+")[0] or local) + at + domain
 
 
 @computes("normalise_name")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -53,7 +53,7 @@ def _freeze(context: Context, job: dict[str, Any], outcomes: list[Any]) -> dict[
     ]
     canonical = digest(orjson.dumps(content, option=orjson.OPT_SORT_KEYS))
     body = {
-        "label": job["_label"],
+        "label": job.get("_label"),
         "has_deleted": job["_has_deleted"],
         "record_count": len(content),
         "content_digest": canonical,
@@ -81,12 +81,13 @@ def _bring_back(context: Context, job: dict[str, Any], item: dict[str, str]) -> 
 
     def work() -> str:
         with upkeep(context):
-            return _restore(context, job["_mode"], entry)
+            # In a trial the others of the snapshot aren't back, so that references to them can't be followed.
+            return _restore(context, job["_mode"], entry, fresh=not job["is_validate_only"])
 
     return str(maybe_trial(context, job, work))
 
 
-def _restore(context: Context, mode: str, entry: dict[str, Any]) -> str:
+def _restore(context: Context, mode: str, entry: dict[str, Any], *, fresh: bool) -> str:
     """Bring one record back; what was removed for legal reasons stays away."""
     collection, id, doc = entry["collection"], entry["id"], dict(entry["doc"])
     erased = {gone for receipt in context.records.find("contact-erasures") for gone in receipt.doc["_ids"]}
@@ -96,8 +97,7 @@ def _restore(context: Context, mode: str, entry: dict[str, Any]) -> str:
         return "skipped"
     if collection == "contact-consents" and present is not None and present.doc["status"] == "withdrawn":
         return "skipped"
-    if "_members" in doc:
-        doc["_members"] = {member: mark for member, mark in doc["_members"].items() if member not in erased}
+    doc = _without(doc, erased)
     if entry["deleted_at"] is not None:
         if present is not None:
             return "skipped"
@@ -105,7 +105,7 @@ def _restore(context: Context, mode: str, entry: dict[str, Any]) -> str:
         return "created"
     if present is None or present.deleted_at is not None:
         version = max(entry["version"], present.version if present is not None else 0)
-        context.records.revive(collection, doc, version + 1)
+        context.records.revive(collection, doc, version + 1, fresh=fresh)
         return "created"
     if mode == "missing_only":
         return "skipped"
@@ -135,12 +135,19 @@ def forget_people(context: Context, ids: Iterable[str], /) -> None:
             doc = entry["doc"]
             people = {entry["id"], doc.get("contact_id"), doc.get("related_contact_id"), *doc.get("contact_ids", ())}
             if gone.isdisjoint(people):
-                members = {id: mark for id, mark in doc.get("_members", {}).items() if id not in gone}
-                content.append({**entry, "doc": {**doc, "_members": members}} if "_members" in doc else entry)
+                content.append({**entry, "doc": _without(doc, gone)})
         if content != snapshot.doc["_content"]:
             canonical = digest(orjson.dumps(content, option=orjson.OPT_SORT_KEYS))
             patch = {"record_count": len(content), "content_digest": canonical, "_content": content}
             context.records.replace(snapshot, {**snapshot.doc, **patch})
+
+
+def _without(doc: Mapping[str, Any], gone: set[str]) -> dict[str, Any]:
+    """Return a document that no longer names people who are gone: as its members or as its manager."""
+    kept = {k: v for k, v in doc.items() if k != "reports_to_id" or v not in gone}
+    if "_members" in doc:
+        kept["_members"] = {id: mark for id, mark in doc["_members"].items() if id not in gone}
+    return kept
 
 
 task("contacts.snapshot", Task(_look, _freeze))
