@@ -256,7 +256,7 @@ class Engine:
                 if operation.path.startswith(resource.path + "/{"):
                     parameter = operation.path[len(resource.path) + 2 :].partition("}")[0]
                     restores = operation.behaviour == "restore" and operation.path == f"{resource.path}/{{{parameter}}}/restore"
-                    found.append(_Named(resource, parameter, restores))
+                    found.append(_Named(resource, parameter, restores or operation.id in registry.TAKES_DELETED))
             self._named[operation.id] = found
         return found
 

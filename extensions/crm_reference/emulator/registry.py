@@ -48,6 +48,8 @@ class Task:
 
 
 HANDLERS: dict[str, Handler] = {}
+#: Operations whose path may name a deleted record.
+TAKES_DELETED: set[str] = set()
 COMPUTATIONS: dict[tuple[str, str], Computation] = {}
 CUSTOM_RULES: dict[tuple[str, str], CustomRule] = {}
 DERIVATIONS: dict[str, Derivation] = {}
@@ -58,11 +60,16 @@ LISTENERS: dict[str, list[Listener]] = {}
 TASKS: dict[str, Task] = {}
 
 
-def handles(operation: str, /) -> Callable[[Handler], Handler]:
-    """Register the handler of an operation, by operationId."""
+def handles(operation: str, /, *, deleted: bool = False) -> Callable[[Handler], Handler]:
+    """Register the handler of an operation, by operationId.
+
+    :param deleted: Whether the record that the path names may be a deleted one.
+    """
 
     def register(function: Handler) -> Handler:
         HANDLERS[operation] = function
+        if deleted:
+            TAKES_DELETED.add(operation)
         return function
 
     return register

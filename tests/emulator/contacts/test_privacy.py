@@ -179,6 +179,15 @@ class TestErasure:
         kept = [r.doc for table in tables for r in engine.world.store.select(tenant, table, deleted=None)]
         assert "noor.haddad@tidewater.example" not in str(kept) and NOOR not in str(kept)
 
+    def test_reaches_the_recycle_bin(self, call):
+        call("DELETE", f"/contacts/{SVEN}")
+        version = call("GET", "/contacts/deleted").json()["data"][0]["version"]
+
+        assert call("GET", f"/contacts/{SVEN}/erasure-preview").json()["counts"]["contact_count"] == 1
+        assert call("POST", f"/contacts/{SVEN}/erase", {"reason": "requested"}, If_Match=f'"{version}"').status_code == 200
+        assert call("GET", "/contacts/deleted").json()["data"] == []
+        assert call("POST", f"/contacts/{SVEN}/restore").status_code == 404
+
     def test_personal_data_is_whole_and_unmasked(self, call):
         call("POST", "/contact-consents", PAPER)
 

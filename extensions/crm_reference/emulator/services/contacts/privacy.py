@@ -145,7 +145,7 @@ def _traces(context: Context, contact: Record) -> Traces:
     )
 
 
-@handles("previewContactErasure")
+@handles("previewContactErasure", deleted=True)
 def preview(call: Call) -> Reply:
     """Count what an erasure would remove."""
     traces = _traces(call, call.found)
@@ -159,7 +159,7 @@ def preview(call: Call) -> Reply:
     return Reply(200, body)
 
 
-@handles("eraseContact")
+@handles("eraseContact", deleted=True)
 def erase(call: Call) -> Reply:
     """Remove a person for good, and keep a receipt that says nothing about the person."""
     contact, records = call.found, call.records
