@@ -45,13 +45,16 @@ def minimal_body(lab: Lab, operation: str) -> None:
 def _demanded(lab: Lab, case: Case, body: Any, response: Response) -> list[str]:
     """Return what a rule demands beyond the schema: the members that the answer names, of those that were left out.
 
-    The schema alone says what is `required`, but for the fields of rules. A body that may not be empty gets its first member.
+    The schema alone says what is `required`, but for its conditions and the fields of rules. A body that may not be empty gets its
+    first member.
     """
     full, entries = case.body, entries_of(response)
     if response.status != 422 or not isinstance(body, dict):
         return []
     resource = lab.contract.resources.get(case.operation.resource)
-    ruled = orjson.dumps([dict(r.options) for r in resource.rules] if resource else []).decode()
+    said = [dict(r.options) for r in resource.rules] if resource else []
+    conditions = [_schema(case).resolved().get(keyword) for keyword in ("then", "else", "dependentRequired")]
+    ruled = orjson.dumps([said, conditions]).decode()
     found = []
     for entry in entries:
         name = (*parts(entry.get("pointer", "#")), "")[0]
