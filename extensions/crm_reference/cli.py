@@ -192,6 +192,18 @@ def conform(root: Path, /, base: str, token: str, only: tuple[str, ...]) -> None
     raise SystemExit(EXIT_PROBLEM if wrong else 0)
 
 
+@cli.command(short_help="Keep what a release offers.")
+@click.argument("slug", type=Slug())
+@click.pass_obj
+def baseline(root: Path, /, slug: str) -> None:
+    """Keep what a service offers today as the baseline of its release, with which later versions are compared."""
+    write = _load("crm_reference.trace.baseline", "write_baseline")
+    contract = _contract(root)
+    if slug not in contract.services:
+        raise click.UsageError(f"there is no service {slug}; there are {', '.join(contract.services)}")
+    click.echo(f"wrote {write(root, contract, slug).relative_to(root)}")
+
+
 @cli.command("new-service", short_help="Write the files of a new service.")
 @click.argument("slug", type=Slug())
 @click.option("--title", default="", help="Title of the chapter; default: the slug in words.")

@@ -9,7 +9,7 @@ from crm_reference.contract.documents import Library, Node, place_of
 from crm_reference.contract.examples import build_exchanges, build_vectors, build_world
 from crm_reference.contract.findings import ContractError, Finding
 from crm_reference.contract.manifests import build_manifest, error_code
-from crm_reference.contract.model import Contract, Event, Policy, Requirement, Schema, Service, Tag
+from crm_reference.contract.model import Contract, Event, Exchange, Operation, Policy, Requirement, Schema, Service, Tag
 from crm_reference.contract.operations import build_operations
 from crm_reference.contract.resources import build_resources
 
@@ -72,6 +72,7 @@ def _service(library: Library, slug: str) -> Service:
     manifest = build_manifest(slug, manifest_document.root)
     schemas = {name: Schema(name, slug, node) for name, node in _section(spec, "components").items("schemas")}
     resources = build_resources(slug, schemas)
+    operations = build_operations(slug, spec, resources)
     return Service(
         slug=slug,
         title=str(manifest_document.root.get("title", slug)),
@@ -82,15 +83,21 @@ def _service(library: Library, slug: str) -> Service:
             Tag(str(t.get("name")), str(t.get("x-displayName", t.get("name"))), str(t.get("description", "")))
             for t in spec.entries("tags")
         ),
-        operations=build_operations(slug, spec, resources),
+        operations=operations,
         schemas=schemas,
         resources=resources,
         events=_events(slug, asyncapi.root),
-        exchanges=build_exchanges(library, slug),
+        exchanges=_own_first(build_exchanges(library, slug), operations),
         vectors=build_vectors(library, slug),
         openapi=openapi,
         asyncapi=asyncapi,
     )
+
+
+def _own_first(exchanges: dict[str, Exchange], operations: tuple[Operation, ...]) -> dict[str, Exchange]:
+    """Put exchanges that stand in the file of their operation's tag before those that other tags' stories need."""
+    homes = {o.id: f"examples/{o.service}/{o.tag}.yaml" for o in operations}
+    return dict(sorted(exchanges.items(), key=lambda item: item[1].place.document.name != homes.get(item[1].operation, "")))
 
 
 def _section(node: Node, key: str) -> Node:

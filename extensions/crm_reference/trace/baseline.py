@@ -1,7 +1,7 @@
 """What a service offered when it was last released, and how today's differs.
 
-A snapshot is sorted JSON in ``examples/baseline/{slug}.json``: operations with their parameters, bodies, answers, error codes and
-events. It is written once at each release by :func:`write_baseline`, committed, and never edited. What it doesn't hold, such as
+A snapshot is JSON in ``examples/baseline/{slug}.json``: operations with their parameters, bodies, answers, error codes and
+events, and the exchanges that clients could read. It is written once at each release by :func:`write_baseline`, committed, and never edited. What it doesn't hold, such as
 descriptions and examples, can't break a client.
 """
 
@@ -15,10 +15,11 @@ from typing import Any
 
 import orjson
 
-from crm_reference.contract import Contract, Node, Operation, Service
+from crm_reference.contract import Contract, Exchange, ExchangeRequest, Node, Operation, Service
+from crm_reference.contract.documents import place_of
 from crm_reference.trace.shapes import declared, json_schema, says
 
-#: A service's snapshot as JSON data: ``version``, ``operations`` and ``events``.
+#: A service's snapshot as JSON data: ``version``, ``operations``, ``events`` and ``exchanges``.
 Snapshot = Mapping[str, Any]
 
 #: Folder of the snapshots, relative to the project's root.
@@ -53,7 +54,58 @@ def snapshot(service: Service, /) -> dict[str, Any]:
         "version": service.version,
         "operations": {o.id: _operation(o) for o in service.operations},
         "events": {e.type: _fields(e.payload, "") for e in service.events.values()},
+        "exchanges": {e.id: _exchange(e) for e in service.exchanges.values() if e.scripted is None},
     }
+
+
+def _exchange(exchange: Exchange) -> dict[str, Any]:
+    """Return what an author wrote of an exchange: what a client of that release relied on."""
+    request = exchange.request
+    return {
+        "operation": exchange.operation,
+        "given": list(exchange.given),
+        "as": exchange.principal,
+        "request": {
+            "path": request.path,
+            "query": request.query,
+            "headers": request.headers,
+            "content_type": request.content_type,
+            **({"raw": request.raw} if request.raw is not None else {"body": request.body} if request.has_body else {}),
+        },
+        "expect": exchange.expect,
+    }
+
+
+def exchanges_of(service: Service, baseline: Snapshot, /) -> dict[str, Exchange]:
+    """Return the exchanges of a baseline, to be run against today's emulator."""
+    found = {}
+    for id, said in baseline.get("exchanges", {}).items():
+        request = said["request"]
+        written = ExchangeRequest(
+            path=request["path"],
+            query=request["query"],
+            headers=request["headers"],
+            content_type=request["content_type"],
+            body=request.get("body"),
+            raw=request.get("raw"),
+            has_body="body" in request or "raw" in request,
+        )
+        found[id] = Exchange(
+            id=id,
+            operation=said["operation"],
+            name=id.partition("/")[2],
+            service=service.slug,
+            summary="",
+            description="",
+            given=tuple(said["given"]),
+            principal=said["as"],
+            request=written,
+            expect=said["expect"],
+            scripted=None,
+            recorded=None,
+            place=place_of(f"{FOLDER}/{service.slug}.json"),
+        )
+    return found
 
 
 def _operation(operation: Operation) -> dict[str, Any]:
@@ -89,7 +141,7 @@ def write_baseline(root: Path, contract: Contract, slug: str, /) -> Path:
     """
     path = root / FOLDER / f"{slug}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    options = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
+    options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
     path.write_bytes(orjson.dumps(snapshot(contract.services[slug]), option=options))
     return path
 

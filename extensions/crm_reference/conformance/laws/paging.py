@@ -51,10 +51,10 @@ def _sorted_otherwise(case: Case) -> Case | None:
     if not fields:
         return None
     if case.operation.parameter("sort", "query") is not None:
-        present = dict(case.request.query).get("sort", "")
+        chosen = dict(case.request.query).get("sort", "")
         pairs = [(n, v) for n, v in case.request.query if n != "sort"]
         return replace(
-            case, request=replace(case.request, query=[*pairs, ("sort", next(f for f in _orders(fields) if f != present))])
+            case, request=replace(case.request, query=[*pairs, ("sort", next(f for f in _orders(fields) if f != chosen))])
         )
     if case.operation.behaviour != "search":
         return None
