@@ -45,7 +45,7 @@ laws: $(STAMP) ## Run the laws on the emulator, where contract or code changed
 # pages again, or it would pass.
 forget = grep -qs '"outcome": "failed"' $(BUILD)/doctest/results.json || rm -f $(BUILD)/doctrees/environment.pickle
 
-test: $(STAMP) chromium ## Run linter, type checker and all tests
+test: $(STAMP) chromium doctest laws ## Run examples, laws, linter, type checker and all tests
 	$(BIN)/ruff check extensions tests conf.py
 	$(BIN)/mypy
 	$(BIN)/pytest $(ARGS)

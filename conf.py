@@ -60,6 +60,7 @@ html_baseurl = "https://docs.crm.example/"
 html_static_path = ["docs/_static"]
 html_css_files = ["crm.css"]
 html_js_files = [("crm.js", {"defer": "defer"})]
+html_favicon = "docs/_static/favicon.svg"
 html_copy_source = False
 html_show_sourcelink = False
 html_show_sphinx = False

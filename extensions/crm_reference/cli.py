@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sqlite3
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -65,7 +66,24 @@ class Url(click.ParamType[str]):
         return text.removesuffix("/v1")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class Commands(click.Group):
+    """Commands that blame a malformed document rather than the code that stumbled over it."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except (AttributeError, LookupError, TypeError, ValueError, sqlite3.Error) as error:
+            from crm_reference.contract import ContractError
+            from crm_reference.contract.lint.form import malformed
+
+            findings = malformed(ctx.obj)
+            if not findings:
+                raise
+            raise ContractError(findings) from error
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option(
     "--root",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -165,12 +183,16 @@ def laws(root: Path, /, only: tuple[str, ...], force: bool) -> None:
     show_default=True,
     help="Folder to write to.",
 )
+@click.option("--figures", is_flag=True, help="Count what is there over the written documents; 1 where it is too little.")
 @click.pass_obj
-def bundle(root: Path, /, out: Path) -> None:
+def bundle(root: Path, /, out: Path, figures: bool) -> None:
     """Write what readers download: complete OpenAPI, AsyncAPI and Postman files for each service."""
     write = _load("crm_reference.contract.bundle", "write_bundle")
-    written = write(_contract(root), out)
+    contract = _contract(root)
+    written = write(contract, out)
     click.echo(f"{_count(len(list(written or ())), 'file')} in {out}")
+    if figures:
+        raise SystemExit(EXIT_PROBLEM if _print_figures(root, contract, out) else 0)
 
 
 @cli.command(short_help="Test an implementation against examples.")
@@ -181,7 +203,7 @@ def bundle(root: Path, /, out: Path) -> None:
 )
 @click.pass_obj
 def conform(root: Path, /, base: str, token: str, only: tuple[str, ...]) -> None:
-    """Run the examples and the laws against an implementation."""
+    """Send the examples to an implementation and compare its answers with the recorded ones."""
     run = _load("crm_reference.conformance", "run")
     contract = _contract(root)
     _selected(contract, only)
@@ -324,6 +346,17 @@ _CHECKS: dict[str, Callable[[Path, Contract, tuple[str, ...]], int]] = {
     "laws": _check_laws,
     "trace": _check_trace,
 }
+
+
+def _print_figures(root: Path, contract: Contract, out: Path) -> int:
+    """Print the figures of a written bundle and of what proves it; return how many are too small."""
+    from crm_reference.contract.figures import figures, table
+    from crm_reference.trace.report import proof_figures
+
+    found = (*figures(out), *proof_figures(root, contract))
+    for line in table(found):
+        click.echo(line)
+    return sum(not figure.holds for figure in found)
 
 
 def _selected(contract: Contract, only: tuple[str, ...]) -> dict[str, Exchange]:

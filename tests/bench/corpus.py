@@ -6,6 +6,8 @@ It is made to measure and not to be read: every resource is alike but for its na
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +55,10 @@ def _service(target: Path, slug: str, number: int) -> None:
     exchanges: dict[str, Any] = {}
     for index, kind in enumerate(RESOURCES):
         prefix = "".join("abcdefghijklmnopqrstuvwxyz"[d] for d in (number // 26, number % 26, index))
-        _resource(slug, kind, prefix, paths, schemas, exchanges)
+        this = _Kind(slug, kind, prefix)
+        paths |= _paths(this)
+        schemas |= _schemas(this)
+        exchanges |= _exchanges(this)
     _health(slug, paths)
     _json(
         base / "openapi.yaml",
@@ -73,32 +78,48 @@ def _service(target: Path, slug: str, number: int) -> None:
     _json(target / "examples" / f"{slug}.yaml", exchanges)
 
 
-def _resource(slug: str, kind: str, prefix: str, paths: Any, schemas: Any, exchanges: Any) -> None:
-    noun = "".join(p.title() for p in slug.split("-")) + kind.title()
-    collection = f"{slug}-{kind}s"
-    path, one = f"/{collection}", f"/{collection}/{{{kind}_id}}"
-    fields = _fields()
-    id_schema = {
-        "type": "string",
-        "pattern": f"^{prefix}_[0-7][0-9A-HJKMNP-TV-Z]{{25}}$",
-        "description": "The ID.",
-        "examples": [f"{prefix}_01KDVDNA000000000000000101"],
-    }
-    schemas[noun] = {
+@dataclass(frozen=True)
+class _Kind:
+    """A resource of a service: its names, and the ID that its records have."""
+
+    slug: str
+    kind: str
+    prefix: str
+
+    @property
+    def noun(self) -> str:
+        return "".join(p.title() for p in self.slug.split("-")) + self.kind.title()
+
+    @property
+    def collection(self) -> str:
+        return f"{self.slug}-{self.kind}s"
+
+    @property
+    def id_schema(self) -> dict[str, Any]:
+        return {
+            "type": "string",
+            "pattern": f"^{self.prefix}_[0-7][0-9A-HJKMNP-TV-Z]{{25}}$",
+            "description": "The ID.",
+            "examples": [f"{self.prefix}_01KDVDNA000000000000000101"],
+        }
+
+
+def _record(this: _Kind, fields: dict[str, Any]) -> dict[str, Any]:
+    return {
         "type": "object",
-        "description": f"A {kind}.",
+        "description": f"A {this.kind}.",
         "required": ["id", "object"],
         "x-resource": {
-            "collection": collection,
-            "path": path,
-            "prefix": prefix,
-            "create": f"{noun}Create",
-            "update": f"{noun}Update",
+            "collection": this.collection,
+            "path": f"/{this.collection}",
+            "prefix": this.prefix,
+            "create": f"{this.noun}Create",
+            "update": f"{this.noun}Update",
             "delete": "soft",
         },
         "x-rules": [
             {
-                "id": f"{collection}-unique",
+                "id": f"{this.collection}-unique",
                 "kind": "unique",
                 "fields": ["code"],
                 "text": "The code is unique in a tenant.",
@@ -110,29 +131,33 @@ def _resource(slug: str, kind: str, prefix: str, paths: Any, schemas: Any, excha
             "weight": {"operators": ["gte", "lte"], "sort": True},
         },
         "properties": {
-            "id": id_schema,
-            "object": {"const": kind, "type": "string", "description": "The kind."},
+            "id": this.id_schema,
+            "object": {"const": this.kind, "type": "string", "description": "The kind."},
             **fields,
             "created_at": {"$ref": "../common/schemas.yaml#/Timestamp"},
             "updated_at": {"$ref": "../common/schemas.yaml#/Timestamp"},
             "version": {"$ref": "../common/schemas.yaml#/Version"},
         },
     }
-    schemas[f"{noun}Create"] = {
+
+
+def _schemas(this: _Kind) -> dict[str, Any]:
+    noun, kind, fields = this.noun, this.kind, _fields()
+    created = {
         "type": "object",
         "description": f"A new {kind}.",
         "additionalProperties": False,
         "required": ["name", "code"],
         "properties": fields,
     }
-    schemas[f"{noun}Update"] = {
+    updated = {
         "type": "object",
         "description": f"Changes of a {kind}.",
         "additionalProperties": False,
         "properties": fields,
     }
     page = {"type": "array", "maxItems": 200, "items": {"$ref": f"#/components/schemas/{noun}"}, "description": "The records."}
-    schemas[f"{noun}Page"] = {
+    listed = {
         "type": "object",
         "description": "A page.",
         "required": ["data", "has_more"],
@@ -142,53 +167,72 @@ def _resource(slug: str, kind: str, prefix: str, paths: Any, schemas: Any, excha
             "next_cursor": {"$ref": "../common/schemas.yaml#/Cursor"},
         },
     }
-    parameter = {"name": f"{kind}_id", "in": "path", "required": True, "description": "The ID.", "schema": id_schema}
+    return {noun: _record(this, fields), f"{noun}Create": created, f"{noun}Update": updated, f"{noun}Page": listed}
 
-    def op(verb: str, tail: str, policy: str, status: str, body: str = "", answer: str = noun, **more: Any) -> dict[str, Any]:
-        errors = {
-            s: {"$ref": f"../common/responses.yaml#/{n}"} for s, n in _ERRORS.items() if s not in ("404", "412") or "{" in tail
-        }
-        made: dict[str, Any] = {
-            "operationId": f"{verb}{noun}",
-            "summary": f"{verb.title()} a {kind}",
-            "description": f"Does what the summary says with a {kind} of this service, once, for the caller's tenant, and answers with what came of it.",
-            "tags": [kind],
-            "x-policy": policy,
-            "responses": {
-                status: {
-                    "description": "Done.",
-                    **({"content": {"application/json": {"schema": {"$ref": _ref(answer)}}}} if answer else {}),
-                },
-                **errors,
+
+def _operation(
+    this: _Kind, verb: str, tail: str, policy: str, status: str, body: str = "", answer: str | None = None, **more: Any
+) -> dict[str, Any]:
+    noun, kind = this.noun, this.kind
+    answer = noun if answer is None else answer
+    errors = {
+        s: {"$ref": f"../common/responses.yaml#/{n}"} for s, n in _ERRORS.items() if s not in ("404", "412") or "{" in tail
+    }
+    made: dict[str, Any] = {
+        "operationId": f"{verb}{noun}",
+        "summary": f"{verb.title()} a {kind}",
+        "description": (
+            f"Does what the summary says with a {kind} of this service, once, for the caller's tenant, "
+            "and answers with what came of it."
+        ),
+        "tags": [kind],
+        "x-policy": policy,
+        "responses": {
+            status: {
+                "description": "Done.",
+                **({"content": {"application/json": {"schema": {"$ref": _ref(answer)}}}} if answer else {}),
             },
-            "x-security": "The caller must be allowed to see the record, or the answer is as if there were none.",
-            "security": [{"oauth2": [f"{slug}.write"]}],
-            **more,
-        }
-        if body:
-            media = "application/merge-patch+json" if verb == "update" else "application/json"
-            made["requestBody"] = {"required": True, "content": {media: {"schema": {"$ref": _ref(body)}}}}
-        return made
+            **errors,
+        },
+        "x-security": "The caller must be allowed to see the record, or the answer is as if there were none.",
+        "security": [{"oauth2": [f"{this.slug}.write"]}],
+        **more,
+    }
+    if body:
+        media = "application/merge-patch+json" if verb == "update" else "application/json"
+        made["requestBody"] = {"required": True, "content": {media: {"schema": {"$ref": _ref(body)}}}}
+    return made
 
+
+def _paths(this: _Kind) -> dict[str, Any]:
+    noun, kind, path = this.noun, this.kind, f"/{this.collection}"
+    parameter = {"name": f"{kind}_id", "in": "path", "required": True, "description": "The ID.", "schema": this.id_schema}
+    op = partial(_operation, this)
     lists = [{"$ref": f"../common/parameters.yaml#/{n}"} for n in ("Limit", "Cursor", "Sort", "Fields")]
-    paths[path] = {
+    many = {
         "get": op("list", "", "list", "200", answer=f"{noun}Page", parameters=lists),
         "post": op("create", "", "write", "201", f"{noun}Create"),
     }
-    paths[path + "/search"] = {"post": op("search", "", "search", "200", "SearchRequest", f"{noun}Page")}
-    paths[path + "/count"] = {"post": op("count", "", "search", "200", "CountRequest", "CountResult")}
+    search = {"post": op("search", "", "search", "200", "SearchRequest", f"{noun}Page")}
+    count = {"post": op("count", "", "search", "200", "CountRequest", "CountResult")}
     matched = [{"$ref": "../common/parameters.yaml#/IfMatch"}]
-    paths[one] = {
+    one = {
         "parameters": [parameter],
         "get": op("get", "{", "read", "200"),
         "patch": op("update", "{", "write", "200", f"{noun}Update", parameters=matched),
         "delete": op("delete", "{", "write", "204", answer=""),
     }
-    paths[one + "/restore"] = {"parameters": [parameter], "post": op("restore", "{", "write", "200")}
+    restore = {"parameters": [parameter], "post": op("restore", "{", "write", "200")}
+    at = f"{path}/{{{kind}_id}}"
+    return {path: many, f"{path}/search": search, f"{path}/count": count, at: one, f"{at}/restore": restore}
+
+
+def _exchanges(this: _Kind) -> dict[str, Any]:
+    noun, kind = this.noun, this.kind
     made = {"name": f"Large {kind}", "code": "C-1", "weight": 12, "tags": ["one", "two"], "note": "Handle with care."}
     chosen = {f"{kind}_id": f"${{create{noun}/full#/id}}"}
     first = {"given": [f"create{noun}/full"]}
-    exchanges |= {
+    return {
         f"create{noun}": {
             "full": {"summary": f"Create a {kind} in full", "request": {"body": made}, "expect": {"status": 201}},
             "empty": {"summary": "Send nothing useful", "request": {"body": {}}, "expect": {"status": 422}},
@@ -220,8 +264,9 @@ def _resource(slug: str, kind: str, prefix: str, paths: Any, schemas: Any, excha
 
 
 _ERRORS = {
-    "400": "BadRequest", "401": "Unauthorized", "403": "Forbidden", "404": "NotFound", "412": "PreconditionFailed", "413": "ContentTooLarge",
-    "415": "UnsupportedMediaType", "422": "Unprocessable", "429": "TooManyRequests", "500": "ServerError", "503": "Unavailable",
+    "400": "BadRequest", "401": "Unauthorized", "403": "Forbidden", "404": "NotFound", "412": "PreconditionFailed",
+    "413": "ContentTooLarge", "415": "UnsupportedMediaType", "422": "Unprocessable", "429": "TooManyRequests",
+    "500": "ServerError", "503": "Unavailable",
 }  # fmt: skip
 
 
@@ -289,12 +334,30 @@ def _probe(name: str, answer: str, *, public: bool, slug: str = "") -> dict[str,
 
 
 def _manifest(slug: str) -> dict[str, Any]:
+    deployment = {
+        "port": 8080,
+        "internal_port": 9090,
+        "processes": [],
+        "storage": {"engine": "postgresql", "why": "It fits.", "index_factor": 1.5},
+        "migrations": "None.",
+        "probes": {"liveness": "", "readiness": "", "startup": ""},
+        "scaling": {"signal": "", "target": "", "text": ""},
+    }
+    lists = ("stores", "calls", "configuration", "metrics", "runbook", "seeds")
     return {
-        "slug": slug, "title": slug.title(), "summary": "A service to measure with, which keeps crates, pallets and parcels.", "segments": [slug, *(f"{slug}-{k}s" for k in RESOURCES)],
-        "boundary": {"owns": [], "excludes": []}, "scopes": {f"{slug}.write": {"description": "Do everything.", "roles": ["administrator"]}}, "charter": {}, "stores": [], "calls": [],
-        "events": {"emits": [], "hears": []}, "configuration": [], "deployment": {"port": 8080, "internal_port": 9090, "processes": [], "storage": {"engine": "postgresql", "why": "It fits.", "index_factor": 1.5}, "migrations": "None.", "probes": {"liveness": "", "readiness": "", "startup": ""}, "scaling": {"signal": "", "target": "", "text": ""}},
-        "service_levels": {"availability_percent": 99.9, "error_budget": "", "latency": {}}, "errors": {}, "metrics": [], "runbook": [], "seeds": [],
-    }  # fmt: skip
+        "slug": slug,
+        "title": slug.title(),
+        "summary": "A service to measure with, which keeps crates, pallets and parcels.",
+        "segments": [slug, *(f"{slug}-{k}s" for k in RESOURCES)],
+        "boundary": {"owns": [], "excludes": []},
+        "scopes": {f"{slug}.write": {"description": "Do everything.", "roles": ["administrator"]}},
+        "charter": {},
+        "events": {"emits": [], "hears": []},
+        "deployment": deployment,
+        "service_levels": {"availability_percent": 99.9, "error_budget": "", "latency": {}},
+        "errors": {},
+        **{name: [] for name in lists},
+    }
 
 
 def _world(target: Path) -> None:

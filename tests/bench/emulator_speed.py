@@ -1,7 +1,7 @@
 """The emulator over HTTP against Prism: validated POSTs a second on the same specification, on one machine, one after the other.
 
-Prism (an npm package) answers from examples and keeps nothing; the emulator validates, stores, checks its own answer, writes history
-and events. ``--prism`` names an installed Prism; without it npx fetches one.
+Prism (an npm package) answers from examples and keeps nothing; the emulator validates, stores, checks its own answer, writes
+history and events. ``--prism`` names an installed Prism; without it npx fetches one.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _wait(port: int, server: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         if server.poll() is not None:
-            sys.exit(f"the server stopped at once, with exit code {server.returncode}: {' '.join(map(str, server.args))}")  # type: ignore[arg-type]
+            sys.exit(f"the server stopped at once, with exit code {server.returncode}: {' '.join(map(str, server.args))}")
         try:
             with socket.create_connection(("127.0.0.1", port), timeout=1):
                 return

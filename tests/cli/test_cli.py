@@ -230,7 +230,7 @@ class TestCalls:
             got.update(options)
             return ["getBerth/one: #/name: documented 'a', answered 'b'"]
 
-        monkeypatch.setitem(sys.modules, "crm_reference.conformance", SimpleNamespace(run=conform))  # type: ignore[arg-type]
+        monkeypatch.setitem(sys.modules, "crm_reference.conformance", SimpleNamespace(run=conform))
         monkeypatch.setenv("CRM_BASE", "http://127.0.0.1:1/v1/")
         monkeypatch.setenv("CRM_TOKEN", "t")
         code, out, _ = run("conform", "--only", "getBerth")
@@ -245,10 +245,18 @@ class TestCalls:
         assert list((tmp_path / "out").rglob("*.*"))
         assert re.match(r"\d+ files in ", out)
 
+    def test_bundle_counts_figures(self, run: Run, tmp_path: Path) -> None:
+        code, out, _ = run("bundle", "--out", str(tmp_path / "out"), "--figures")
+
+        assert re.search(r"policy class +100\.0%", out)
+        assert re.search(r"operations that examples reached live +0\.0%", out)
+        assert "  createBerth: none" in out
+        assert code == 1
+
     def test_new_service_names_what_it_wrote(self, run: Run, harbour: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def create(root: Path, slug: str, *, title: str) -> list[str]:
             return [f"{root.name} {slug} {title}"]
 
-        monkeypatch.setitem(sys.modules, "crm_reference.scaffold", SimpleNamespace(new_service=create))  # type: ignore[arg-type]
+        monkeypatch.setitem(sys.modules, "crm_reference.scaffold", SimpleNamespace(new_service=create))
 
         assert run("new-service", "custom-objects") == (0, "wrote harbour custom-objects Custom objects\n", "")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from crm_reference.contract.yaml_source import parse
 from crm_reference.emulator import Engine, Problem, registry
 from crm_reference.emulator.call import Call, Context, Reply
 from crm_reference.exchanges import record
+from crm_reference.trace.baseline import write_baseline
 
 
 def merged(below: Any, above: Any) -> Any:
@@ -41,7 +41,9 @@ def reserve(call: Call) -> Reply:
 
 def set_plan(call: Call) -> Reply:
     if b"EICAR" in call.body:
-        raise Problem("validation_failed", "The file has a virus.", [{"pointer": "#", "code": "invalid_format", "detail": "a virus"}])
+        raise Problem(
+            "validation_failed", "The file has a virus.", [{"pointer": "#", "code": "invalid_format", "detail": "a virus"}]
+        )
     return Reply(204)
 
 
@@ -87,11 +89,13 @@ def full_root(harbour_original: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture(scope="session")
-def full_contract(full_root: Path) -> Iterator[Contract]:
+def full_contract(full_root: Path) -> Contract:
     """Return the full harbour's contract."""
     contract = load(full_root)
     with pytest.MonkeyPatch.context() as patch:
         register(patch)
         done = record(contract, Engine(contract))
     assert not done.findings, "\n".join(map(str, done.findings))
-    yield load(full_root)
+    contract = load(full_root)
+    write_baseline(full_root, contract, "berths")
+    return contract

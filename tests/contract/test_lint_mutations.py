@@ -218,7 +218,7 @@ CASES = [
     # coverage
     Case("coverage.success", EXAMPLES, "    expect: {status: 304}", "    expect: {status: 200, '#/name': North Quay 1}", "get:", "getBerth can answer 304", OPENAPI),
     Case("coverage.errors", EXAMPLES, "'#/code': berth_not_free}", "'#/code': conflict}", "post:", "reserveBerth declares berth_not_free and no exchange answers it", OPENAPI),
-    Case("coverage.properties", EXAMPLES, "        tags: [tugs]\n", "", "post:", "no exchange of createBerth sends /tags", OPENAPI),
+    Case("coverage.properties", EXAMPLES, "        tags: [tugs]\n", "", "post:", "no exchange of createBerth sends #/tags", OPENAPI),
     Case("coverage.parameters", EXAMPLES, "      headers: {Idempotency-Key: restore-north-quay-1}\n", "", "post:", "no exchange of restoreBerth uses Idempotency-Key", OPENAPI),
     # prose
     Case("prose.summary", OPENAPI, "summary: Count berths", "summary: Counts berths", "post:", "begins with 'Counts'"),

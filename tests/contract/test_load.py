@@ -123,7 +123,7 @@ class TestParts:
 
     def test_nothing_can_be_changed(self, loaded: Contract) -> None:
         with pytest.raises(FrozenInstanceError):
-            loaded.operations["getBerth"].id = "other"  # type: ignore[misc]
+            loaded.operations["getBerth"].id = "other"
 
 
 class TestFailures:

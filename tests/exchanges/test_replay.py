@@ -24,7 +24,7 @@ def replayer(project: Project) -> Replayer:
 def changed(replayer: Replayer, name: str, **parts: Any) -> Exchange:
     """Return an exchange with parts replaced, known to the contract under its name."""
     exchange = replace(replayer.contract.exchanges[name], **parts)
-    replayer.contract.services["berths"].exchanges[name] = exchange  # type: ignore[index]
+    replayer.contract.services["berths"].exchanges[name] = exchange
     replayer.contract.__dict__.pop("exchanges", None)
     return exchange
 
@@ -76,13 +76,13 @@ def test_a_world_after_an_advance_takes_the_same_tokens(replayer: Replayer) -> N
     ("said", "fault"),
     [
         ({}, Fault("down")),
-        ({"status": 503}, Fault("down")),
-        ({"status": 500}, Fault("error")),
-        ({"delay_seconds": 9}, Fault("slow", 9)),
+        ({"kind": "down"}, Fault("down")),
+        ({"kind": "error"}, Fault("error")),
+        ({"kind": "slow", "seconds": 9}, Fault("slow", 9)),
     ],
 )
-def test_fault_lasts_as_long_as_the_world(replayer: Replayer, said: dict[str, int], fault: Fault) -> None:
-    changed(replayer, "getBerthsLiveness/alive", given=({"fault": {"service": "database", **said}},))
+def test_fault_lasts_as_long_as_the_world(replayer: Replayer, said: dict[str, Any], fault: Fault) -> None:
+    changed(replayer, "getBerthsLiveness/alive", given=({"fault": {"dependency": "database", **said}},))
     run(replayer, "getBerthsLiveness/alive")
     found = dict(replayer.engine.world.faults)
     run(replayer, "getBerth/one")
@@ -113,7 +113,7 @@ def test_scripted_operation_answers_as_its_author_wrote(replayer: Replayer) -> N
         ({"given": ("createBerth/every-field",)}, "comes back to createBerth/every-field through given"),
         ({"given": ({"advance": "P1M"},)}, "advances by 'P1M'"),
         ({"given": ({"advance": "P"},)}, "advances by 'P'"),
-        ({"given": ({"fault": {}},)}, "a fault without a service"),
+        ({"given": ({"fault": {}},)}, "a fault without a dependency"),
         ({"given": ({"wait": 1},)}, "none of advance, fault and deliver"),
         ({"principal": "nemo"}, "called as nemo, and the world has only maya"),
         ({"operation": "sinkBerth"}, "an operation that no document has"),

@@ -37,7 +37,7 @@ PAGES = {
     ),
     "services/berths/index": _page(
         "Berths service",
-        *(_directive(f"crm:{name}", "berths") for name in ("boundary", "diagram", "resources", "operations", "charter")),
+        *(_directive(f"crm:{name}", "berths") for name in ("boundary", "diagram", "resources", "operations", "charter", "downloads")),
         _directive("toctree", "", "berths", "reservations", "operate", "schemas", "events", "rules", "errors", "build", "run"),
     ),
     "services/berths/berths": _page(
@@ -70,7 +70,7 @@ PAGES = {
         f"catalogues/{name}": _page(f"All {name}", _directive(f"crm:all-{name}"))
         for name in ("operations", "events", "scopes", "services", "policies")
     },
-    "catalogues/schemas": _page("Shared schemas", _directive("crm:schemas", "common")),
+    "catalogues/schemas": _page("Shared schemas", _directive("crm:schemas", "common"), _directive("crm:downloads")),
 }  # fmt: skip
 
 

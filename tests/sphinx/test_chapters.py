@@ -79,4 +79,4 @@ def test_diagrams_have_a_text_alternative(html: Callable[[str], BeautifulSoup]) 
 
     assert drawing is not None
     assert drawing["role"] == "img"
-    assert drawing.select_one("desc").get_text().startswith("Berth (ber_)")  # type: ignore[union-attr]
+    assert drawing.select_one("desc").get_text().startswith("Berth (ber_)")

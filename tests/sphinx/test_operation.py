@@ -90,14 +90,33 @@ class TestPage:
         assert answer.select(".f-list") == []
 
     def test_panel_shows_three_languages_and_the_answer_once(self, html: Callable[[str], BeautifulSoup]) -> None:
+        panel = _section(html(PAGE), "createBerth").select_one(".xp")
         example = html(PAGE).find(id="createBerth.every-field")
 
+        assert panel is not None
         assert isinstance(example, Tag)
-        assert [label.get_text() for label in example.select(".xt-tab")] == ["curl", "Python", "JavaScript"]
+        assert [label.get_text() for label in panel.select(".xt-tab")] == ["curl", "Python", "JavaScript"]
         assert len(example.select(".xr")) == 1
-        assert "South Pier" in example.select_one(".xr").get_text()  # type: ignore[union-attr]
-        python = example.select_one(".xt-panel.l-python")
+        assert "South Pier" in example.select_one(".xr").get_text()
+        python = example.select_one("pre.l-python")
         assert python is not None and ">>> answer = crm.post(" in python.get_text()
+
+    def test_first_example_alone_is_coloured_by_the_build(self, html: Callable[[str], BeautifulSoup]) -> None:
+        panel = _section(html(PAGE), "createBerth").select_one(".xp")
+
+        assert panel is not None
+        first, *others = panel.select(".xc")
+        assert first.select_one("pre.l-curl span") is not None
+        assert others
+        assert all(not x.select("pre span") for x in others)
+
+    def test_example_of_another_caller_names_them(self, html: Callable[[str], BeautifulSoup], site: Path) -> None:
+        others = {e.id.replace("/", "."): e.principal for e in load(site).exchanges.values() if e.principal != "maya"}
+        page = html(PAGE)
+        found = {str(x["id"]): x["data-as"] for x in page.select(".xc[data-as]")}
+
+        assert found
+        assert found.items() <= others.items()
 
     def test_nothing_untranslated_is_left(self, html: Callable[[str], BeautifulSoup]) -> None:
         text = html(PAGE).get_text()

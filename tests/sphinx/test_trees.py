@@ -16,7 +16,7 @@ from crm_reference.sphinx.trees import build_tree
 
 @pytest.mark.parametrize("module", [words, diagrams, exchanges], ids=lambda m: m.__name__)
 def test_examples_in_docstrings(module: object) -> None:
-    assert doctest.testmod(module).failed == 0  # type: ignore[arg-type]
+    assert doctest.testmod(module).failed == 0
 
 
 def _schema(tmp_path: Path, text: str) -> Node:

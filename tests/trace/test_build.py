@@ -85,7 +85,7 @@ class Site:
     @property
     def needs(self) -> dict[str, Any]:
         data = json.loads((self.root / "_build" / "html" / "needs.json").read_text(encoding="utf-8"))
-        return data["versions"]["1.0"]["needs"]  # type: ignore[no-any-return]
+        return data["versions"]["1.0"]["needs"]
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ class _Runner:
             elif "deliver" in step:
                 self._needed("events", **step["deliver"])
             else:
-                self._needed("faults", dependency=step["fault"].get("service"), kind="down")
+                self._needed("faults", **step["fault"])
 
     def _send(self, exchange: Exchange, bindings: Bindings) -> list[str]:
         recorded = exchange.recorded

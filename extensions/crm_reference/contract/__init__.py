@@ -8,18 +8,13 @@ business.
 from crm_reference.contract.build import load
 from crm_reference.contract.documents import Document, Library, Node, Place
 from crm_reference.contract.findings import ContractError, Finding
+from crm_reference.contract.manifest_model import Call, Capability, ErrorCode, Hearing, Manifest, Metric, Scope, Setting
 from crm_reference.contract.model import (
     Body,
-    Call,
-    Capability,
     Contract,
-    ErrorCode,
     Event,
     Exchange,
     ExchangeRequest,
-    Hearing,
-    Manifest,
-    Metric,
     Operation,
     Parameter,
     Policy,
@@ -31,9 +26,7 @@ from crm_reference.contract.model import (
     Response,
     Rule,
     Schema,
-    Scope,
     Service,
-    Setting,
     Tag,
     Vectors,
 )

@@ -35,6 +35,13 @@ def load(root: Path | str, /, *, cache: bool = True) -> Contract:
     gc.disable()
     try:
         return _load(base, cache)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        from crm_reference.contract.lint.form import malformed
+
+        findings = malformed(base)
+        if not findings:
+            raise
+        raise ContractError(findings) from error
     finally:
         if collecting:
             gc.enable()

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from crm_reference.contract.model import Service, Setting
+from crm_reference.contract.manifest_model import Setting
+from crm_reference.contract.model import Service
 
 #: What a secret variable holds in the files: who deploys replaces it, or names a secret of the same name.
 PLACEHOLDER = "CHANGE_ME"

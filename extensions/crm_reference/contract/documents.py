@@ -74,10 +74,17 @@ class Document:
 
     @cached_property
     def data(self) -> Any:
-        """The parsed content as JSON data.
+        """The parsed content as JSON data: a mapping, as every document is.
 
-        :raises ContractError: If the file can't be read or parsed.
+        :raises ContractError: If the file can't be read or parsed, or holds something else.
         """
+        data = self._data()
+        if not isinstance(data, dict):
+            message = f"is {'a list' if isinstance(data, list) else 'a single value'}, and must be a mapping"
+            raise ContractError([Finding(place_of(self.name), "document.mapping", message)])
+        return data
+
+    def _data(self) -> Any:
         if self.path.suffix == ".json":
             try:
                 return orjson.loads(self._text)

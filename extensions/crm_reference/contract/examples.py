@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from crm_reference.contract.documents import Document, Library, Node
@@ -11,6 +11,8 @@ from crm_reference.contract.model import Exchange, ExchangeRequest, Principal, R
 
 #: Who calls where an exchange names nobody.
 DEFAULT_PRINCIPAL = "maya"
+#: Principal that sends no token; to a public operation nobody does.
+NOBODY = "none"
 
 
 def exchange_documents(library: Library, slug: str, /) -> list[Document]:
@@ -113,3 +115,17 @@ def build_world(library: Library, /) -> tuple[dict[str, tuple[Mapping[str, Any],
                 sees=str(node.get("sees", "all")),
             )
     return records, principals
+
+
+def codes_in(body: Any, /) -> Iterator[str]:
+    """Yield the error codes of a problem, of its entries, and of the problems in a batch's results."""
+    if not isinstance(body, Mapping):
+        return
+    if isinstance(body.get("code"), str):
+        yield body["code"]
+    for entry in body.get("errors", ()) if isinstance(body.get("errors"), list) else ():
+        if isinstance(entry, Mapping) and isinstance(entry.get("code"), str):
+            yield entry["code"]
+    for entry in body.get("results", ()) if isinstance(body.get("results"), list) else ():
+        if isinstance(entry, Mapping):
+            yield from codes_in(entry.get("problem"))

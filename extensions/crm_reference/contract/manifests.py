@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from crm_reference.contract.documents import Node
-from crm_reference.contract.model import Call, Capability, ErrorCode, Hearing, Manifest, Metric, Scope, Setting
+from crm_reference.contract.manifest_model import Call, Capability, ErrorCode, Hearing, Manifest, Metric, Scope, Setting
 
 
 def error_code(code: str, node: Node, service: str, /) -> ErrorCode:
@@ -15,6 +15,7 @@ def error_code(code: str, node: Node, service: str, /) -> ErrorCode:
         service=service,
         status=int(node.get("status", 500)),
         title=str(node.get("title", code)),
+        titles=node.get("titles", {}),
         cause=str(node.get("cause", "")),
         fix=str(node.get("fix", "")),
         retryable=bool(node.get("retryable", False)),
@@ -36,79 +37,83 @@ def build_manifest(slug: str, node: Node, /) -> Manifest:
             name: Scope(name, str(scope.get("description", "")), tuple(scope.get("roles", ())), scope.place)
             for name, scope in node.items("scopes")
         },
-        charter={
-            facet: tuple(
-                Capability(
-                    id=str(c.get("id", "")),
-                    facet=facet,
-                    text=str(c.get("capability", "")),
-                    operations=_texts(c, "operations"),
-                    proof=_texts(c, "proof"),
-                    place=c.place,
-                )
-                for c in capabilities.entries()
-            )
-            for facet, capabilities in node.items("charter")
-        },
+        charter={facet: tuple(_capability(facet, c) for c in listed.entries()) for facet, listed in node.items("charter")},
         stores=tuple(node.get("stores", ())),
-        calls=tuple(
-            Call(
-                service=str(c.get("service", "")),
-                operation=str(c.get("operation", "")),
-                why=str(c.get("why", "")),
-                mode=str(c.get("mode", "")),
-                timeout_ms=int(c.get("timeout_ms", 0)),
-                retries=int(c.get("retries", 0)),
-                fallback=str(c.get("fallback", "")),
-                used_by=_texts(c, "used_by"),
-                place=c.place,
-            )
-            for c in node.entries("calls")
-        ),
+        calls=tuple(map(_call, node.entries("calls"))),
         emits=tuple(events.get("emits", ())),
-        hears=tuple(
-            Hearing(
-                event=str(h.get("event", "")),
-                service=str(h.get("service", "")),
-                effect=str(h.get("effect", "")),
-                seen_by=str(h.get("seen_by", "")),
-                place=h.place,
-            )
-            for h in events.entries("hears")
-        ),
-        configuration=tuple(
-            Setting(
-                variable=str(s.get("variable", "")),
-                type=str(s.get("type", "")),
-                default=s.get("default"),
-                required=bool(s.get("required", False)),
-                secret=bool(s.get("secret", False)),
-                effect=str(s.get("effect", "")),
-                changes=_texts(s, "changes"),
-                place=s.place,
-            )
-            for s in node.entries("configuration")
-        ),
+        hears=tuple(map(_hearing, events.entries("hears"))),
+        configuration=tuple(map(_setting, node.entries("configuration"))),
         deployment=node.get("deployment", {}),
         service_levels=node.get("service_levels", {}),
         errors={code: error_code(code, error, slug) for code, error in node.items("errors")},
-        metrics=tuple(
-            Metric(
-                name=str(m.get("name", "")),
-                type=str(m.get("type", "")),
-                unit=str(m.get("unit", "")),
-                help=str(m.get("help", "")),
-                labels=_texts(m, "labels"),
-                moves_with=_texts(m, "moves_with"),
-                alert=str(m.get("alert", "")),
-                place=m.place,
-            )
-            for m in node.entries("metrics")
-        ),
+        metrics=tuple(map(_metric, node.entries("metrics"))),
         runbook=tuple(node.get("runbook", ())),
         seeds=tuple(node.get("seeds", ())),
         sagas=tuple(node.get("sagas", ())),
         node=node,
+    )
+
+
+def _capability(facet: str, node: Node) -> Capability:
+    return Capability(
+        id=str(node.get("id", "")),
+        facet=facet,
+        text=str(node.get("capability", "")),
+        operations=_texts(node, "operations"),
+        proof=_texts(node, "proof"),
+        place=node.place,
+    )
+
+
+def _call(node: Node) -> Call:
+    return Call(
+        service=str(node.get("service", "")),
+        operation=str(node.get("operation", "")),
+        why=str(node.get("why", "")),
+        mode=str(node.get("mode", "")),
+        timeout_ms=int(node.get("timeout_ms", 0)),
+        retries=int(node.get("retries", 0)),
+        fallback=str(node.get("fallback", "")),
+        used_by=_texts(node, "used_by"),
+        place=node.place,
+    )
+
+
+def _hearing(node: Node) -> Hearing:
+    return Hearing(
+        event=str(node.get("event", "")),
+        service=str(node.get("service", "")),
+        effect=str(node.get("effect", "")),
+        seen_by=str(node.get("seen_by", "")),
+        place=node.place,
+    )
+
+
+def _setting(node: Node) -> Setting:
+    return Setting(
+        variable=str(node.get("variable", "")),
+        type=str(node.get("type", "")),
+        default=node.get("default"),
+        required=bool(node.get("required", False)),
+        secret=bool(node.get("secret", False)),
+        effect=str(node.get("effect", "")),
+        changes=_texts(node, "changes"),
+        place=node.place,
+    )
+
+
+def _metric(node: Node) -> Metric:
+    return Metric(
+        name=str(node.get("name", "")),
+        type=str(node.get("type", "")),
+        unit=str(node.get("unit", "")),
+        help=str(node.get("help", "")),
+        labels=_texts(node, "labels"),
+        moves_with=_texts(node, "moves_with"),
+        statuses=tuple(node.get("statuses", ())),
+        measures=node.get("measures", {}),
+        alert=str(node.get("alert", "")),
+        place=node.place,
     )
 
 

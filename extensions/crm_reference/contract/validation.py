@@ -9,6 +9,7 @@ import jsonschema_rs
 import orjson
 
 from crm_reference.contract.documents import BASE_URI, Library, Node
+from crm_reference.contract.schema_tree import branches
 from crm_reference.contract.yaml_source import escape
 
 #: Code of a field problem by JSON Schema keyword (names as jsonschema-rs gives them).
@@ -100,14 +101,15 @@ class Validators:
                 found += self._branch_errors(node, value, list(error.instance_path), pointer)
             else:
                 found += _field_errors(error, pointer)
-        return list(dict.fromkeys(found))
+        return _once(found)
 
     def _branch_errors(self, node: Node, value: Any, path: list[str | int], pointer: str) -> list[FieldError]:
         part = value
         for key in path:
             part = part[key]
         union = _schema_at(node, path, value)
-        only = _only_branch(union) if union is not None else None
+        forms = branches(union) if union is not None else ()
+        only = forms[0] if len(forms) == 1 else None
         if only is not None:
             return [FieldError(pointer + e.pointer, e.code, e.detail) for e in self.errors(only, part)]
         if union is None or "discriminator" not in union:
@@ -127,10 +129,10 @@ class Validators:
         return [FieldError(pointer + e.pointer, e.code, e.detail) for e in self.errors(reference, part)]
 
 
-def _only_branch(union: Node) -> Node | None:
-    """Return the one form of a union beside null, or ``None`` where it has more: what may be cleared is written so."""
-    forms = [b for b in (*union.entries("oneOf"), *union.entries("anyOf")) if b.resolved().get("type") != "null"]
-    return forms[0] if len(forms) == 1 else None
+def _once(found: list[FieldError]) -> list[FieldError]:
+    """Return each breach once; of a text whose length is wrong nobody has to be told that its form is wrong too."""
+    lengths = {e.pointer for e in found if e.code in ("too_short", "too_long")}
+    return [e for e in dict.fromkeys(found) if e.code != "invalid_format" or e.pointer not in lengths]
 
 
 def _schema_at(node: Node, path: list[str | int], value: Any) -> Node | None:
@@ -171,6 +173,10 @@ def _field_errors(error: Any, pointer: str) -> list[FieldError]:
     return [FieldError(pointer, code, _detail(name, kind, error.message))]
 
 
+#: What the limits of lengths count, for one and for more.
+_UNITS = {"Length": ("character", "characters"), "Items": ("entry", "entries"), "Properties": ("member", "members")}
+
+
 def _detail(name: str, kind: Any, message: str) -> str:
     """Say what would be right, without repeating the value: it may be a secret."""
     match name:
@@ -187,8 +193,9 @@ def _detail(name: str, kind: Any, message: str) -> str:
         case "const":
             return f"must be {kind.expected_value}"
         case "minLength" | "minItems" | "minProperties" | "maxLength" | "maxItems" | "maxProperties":
-            unit = {"Length": "characters", "Items": "entries", "Properties": "members"}[name[3:]]
-            return f"must have at {'least' if name.startswith('min') else 'most'} {kind.limit} {unit}"
+            one, many = _UNITS[name[3:]]
+            bound = "least" if name.startswith("min") else "most"
+            return f"must have at {bound} {kind.limit} {one if int(kind.limit) == 1 else many}"
         case "minimum" | "maximum":
             return f"must be at {'least' if name == 'minimum' else 'most'} {kind.limit}"
         case "uniqueItems":

@@ -57,7 +57,9 @@ def parse(text: bytes | str) -> tuple[Any, Lines]:
         problem = " ".join(filter(None, (error.context, error.problem)))
         raise YamlError(f"is not YAML: {problem}", mark.line + 1 if mark else 1) from error
     except yaml.reader.ReaderError as error:
-        raise YamlError(f"is not YAML: {error.reason}", 1) from error
+        said = "is not UTF-8 text" if "UTF-8" in str(error.reason) else f"is not YAML: {error.reason}"
+        before = text[: error.position].encode() if isinstance(text, str) else text[: error.position]
+        raise YamlError(said, before.count(b"\n") + 1) from error
     if node is None:
         raise YamlError("is empty", 1)
     lines: Lines = {"": node.start_mark.line + 1}

@@ -5,8 +5,9 @@ over a world of records. Adapters put it behind ``requests`` (:func:`session`, :
 pytest (a fixture ``crm_emulator``).
 """
 
+from crm_reference.emulator.answers import ContractBreach
 from crm_reference.emulator.call import Call, Context, Reply
-from crm_reference.emulator.engine import ContractBreach, Engine, Hit, Snapshot
+from crm_reference.emulator.engine import Engine, Hit, Snapshot
 from crm_reference.emulator.messages import Problem, Request, Response
 from crm_reference.emulator.registry import Task, computes, derives, enforces, handles, hears, task
 from crm_reference.emulator.store import Record, StoreError

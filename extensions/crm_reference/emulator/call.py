@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from crm_reference.contract import Contract, Operation, Resource
@@ -49,7 +49,7 @@ class World:
     metrics: dict[tuple[str, int], int] = field(default_factory=dict)
     open_jobs: set[tuple[str, str, str]] = field(default_factory=set)
     #: Calls between services: who asked, whom, which operation.
-    calls: list[tuple[str, str, str]] = field(default_factory=list)
+    calls: deque[tuple[str, str, str]] = field(default_factory=lambda: deque(maxlen=10_000))
     #: Writes: the service that wrote, and the collection.
     writes: set[tuple[str, str]] = field(default_factory=set)
 
@@ -66,6 +66,7 @@ class Context:
         self.world = world
         self.identity = identity
         self.service = service
+        self._records: Records | None = None
         #: Whether a write follows from another one (a reference lost its record, a service's event) and nobody asked for it.
         self.is_upkeep = False
 
@@ -79,14 +80,16 @@ class Context:
         """The present as RFC 3339."""
         return self.world.clock.now()
 
-    @cached_property
+    @property
     def records(self) -> Records:
         """Records of this tenant, with rules, versions, history and events."""
-        from crm_reference.emulator.records import Records
+        if self._records is None:
+            from crm_reference.emulator.records import Records
 
-        return Records(self)
+            self._records = Records(self)
+        return self._records
 
-    @cached_property
+    @property
     def jobs(self) -> Jobs:
         """Jobs of this tenant."""
         from crm_reference.emulator.jobs import Jobs
@@ -154,10 +157,12 @@ class Call(Context):
         self.query: dict[str, Any] = {}
         self.headers: dict[str, Any] = {}
         self.body: Any = None
+        #: Problems of a batch's items whose schema they break, by index.
+        self.invalid: Mapping[int, Problem] = {}
         self.record: Record | None = None
         self.parents: dict[str, Record] = {}
 
-    @cached_property
+    @property
     def target(self) -> Resource:
         """The resource that the operation works on."""
         return self.resource(self.operation.resource)

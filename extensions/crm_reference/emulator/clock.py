@@ -5,10 +5,14 @@ from __future__ import annotations
 import secrets
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Literal
 
 #: When the world begins: 2026-01-05T09:00:00Z.
 WORLD_START = 1_767_603_600
+
+#: The last instant that a clock may show, in the year 9892: records keep dates that lie ahead, and RFC 3339 ends with 9999.
+_LAST = 250_000_000_000
 
 #: Crockford's base 32, as ULIDs use it.
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -16,6 +20,8 @@ _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _TO_PYTHON = str.maketrans(_ALPHABET, "0123456789abcdefghijklmnopqrstuv")
 #: Time part of every ID that a world clock gives.
 _FROZEN = "01KDVDNA00"
+#: Every pair of digits, in the order of its value.
+_PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]
 #: Records of the world have lower numbers.
 _FIRST_NUMBER = int("0101", 32)
 
@@ -26,7 +32,7 @@ def iso(seconds: float, /) -> str:
     >>> iso(WORLD_START)
     '2026-01-05T09:00:00Z'
     """
-    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(int(seconds), UTC).replace(tzinfo=None).isoformat() + "Z"
 
 
 def seconds_of(instant: str, /) -> int:
@@ -67,10 +73,12 @@ class Clock:
     def advance(self, seconds: int) -> None:
         """Move the clock forward.
 
-        :raises ValueError: If ``seconds`` is negative: time never runs backward.
+        :raises ValueError: If ``seconds`` is negative, as time never runs backward, or leads beyond the year 9892.
         """
         if seconds < 0:
             raise ValueError("the clock can't be turned back")
+        if self.time() + seconds > _LAST:
+            raise ValueError("the clock can't go beyond the year 9892")
         if self.kind == "world":
             self.seconds += seconds
         else:
@@ -113,8 +121,10 @@ class Clock:
 
 
 def _base32(number: int, width: int) -> str:
-    digits = []
-    for _ in range(width):
-        digits.append(_ALPHABET[number & 31])
-        number >>= 5
-    return "".join(reversed(digits))
+    # Numbers that follow each other differ in their last digits: the others are the same for a thousand of them.
+    return _leading(number >> 10, width - 2) + _PAIRS[number & 1023]
+
+
+@lru_cache(maxsize=256)
+def _leading(number: int, width: int) -> str:
+    return "".join(_ALPHABET[number >> 5 * place & 31] for place in reversed(range(width)))

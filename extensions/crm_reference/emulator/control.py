@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from crm_reference.emulator.messages import Request, Response
+from crm_reference.emulator.messages import Problem, Request, Response
 from crm_reference.emulator.store import StoreError
 
 if TYPE_CHECKING:
@@ -28,8 +28,10 @@ def handle(engine: Engine, request: Request, /) -> Response:
     try:
         asked = {**dict(request.query), **(orjson.loads(request.body) if request.body else {})}
         return _json(200, action(engine, asked))
-    except (KeyError, ValueError, TypeError, StoreError) as error:
-        return _json(400, {"error": str(error) or type(error).__name__})
+    except KeyError as error:
+        return _json(400, {"error": f"{error.args[0]} is missing"})
+    except (ValueError, TypeError, AttributeError, Problem, StoreError) as error:
+        return _json(400, {"error": str(error).encode("utf-8", "replace").decode() or type(error).__name__})
 
 
 def _status(engine: Engine, asked: Mapping[str, Any]) -> Any:
@@ -47,6 +49,21 @@ def _status(engine: Engine, asked: Mapping[str, Any]) -> Any:
 def _advance(engine: Engine, asked: Mapping[str, Any]) -> Any:
     engine.advance(int(asked["seconds"]))
     return {"clock": engine.clock.now()}
+
+
+def _pause(engine: Engine, asked: Mapping[str, Any]) -> Any:
+    return _set_paused(engine, paused=True)
+
+
+def _resume(engine: Engine, asked: Mapping[str, Any]) -> Any:
+    return _set_paused(engine, paused=False)
+
+
+def _set_paused(engine: Engine, *, paused: bool) -> Any:
+    if engine.clock.kind == "real":
+        raise ValueError("a real clock can't be paused; start with --clock world")
+    engine.clock.paused = paused
+    return {"clock": engine.clock.now(), "is_paused": paused}
 
 
 def _reset(engine: Engine, asked: Mapping[str, Any]) -> Any:
@@ -70,6 +87,9 @@ def _deliveries(engine: Engine, asked: Mapping[str, Any]) -> Any:
 
 
 def _fault(engine: Engine, asked: Mapping[str, Any]) -> Any:
+    unknown = sorted(asked.keys() - {"dependency", "kind", "seconds"})
+    if unknown:
+        raise ValueError(f"a fault has dependency, kind and seconds, and no {unknown[0]}")
     engine.fault(str(asked["dependency"]), str(asked.get("kind", "down")), int(asked.get("seconds", 0)))
     return {"faults": {name: fault.kind for name, fault in engine.world.faults.items()}}
 
@@ -94,6 +114,8 @@ def _token(engine: Engine, asked: Mapping[str, Any]) -> Any:
 _ROUTES: Mapping[tuple[str, str], _Action] = {
     ("GET", "/_emulator"): _status,
     ("POST", "/_emulator/clock/advance"): _advance,
+    ("POST", "/_emulator/clock/pause"): _pause,
+    ("POST", "/_emulator/clock/resume"): _resume,
     ("POST", "/_emulator/reset"): _reset,
     ("GET", "/_emulator/events"): _events,
     ("POST", "/_emulator/events"): _deliver,

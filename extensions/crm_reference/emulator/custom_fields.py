@@ -47,11 +47,13 @@ OPERATORS: Mapping[str, tuple[str, ...]] = {
 
 def definitions(context: Context, object_type: str, /) -> dict[str, Mapping[str, Any]]:
     """Return the tenant's active definitions for an object, by field name."""
-    return {
-        r.doc["name"]: r.doc
-        for r in context.world.store.find(context.tenant, COLLECTION, object_type=object_type)
-        if r.doc.get("is_active", True)
-    }
+    store, tenant = context.world.store, context.tenant
+
+    def find() -> dict[str, Mapping[str, Any]]:
+        found = store.find(tenant, COLLECTION, object_type=object_type)
+        return {r.doc["name"]: r.doc for r in found if r.doc.get("is_active", True)}
+
+    return store.remembered(COLLECTION, (tenant, object_type), find)
 
 
 def query_fields(context: Context, object_type: str, /) -> dict[str, QueryField]:

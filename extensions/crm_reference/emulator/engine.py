@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import orjson
-
 from crm_reference.contract import Contract, Operation, Policy, Resource
 from crm_reference.contract.validation import Validators
 from crm_reference.emulator import control, jobs, registry
-from crm_reference.emulator.behaviours import BEHAVIOURS
+from crm_reference.emulator.answers import ContractBreach, check, refusal, rendered
+from crm_reference.emulator.behaviours import BEHAVIOURS, batch
 from crm_reference.emulator.behaviours.operate import DATABASE
 from crm_reference.emulator.call import Behaviour, Call, Fault, Reply, World
 from crm_reference.emulator.clock import Clock
@@ -26,7 +25,6 @@ from crm_reference.emulator.idempotency import Idempotency
 from crm_reference.emulator.limits import Limits
 from crm_reference.emulator.messages import PROBLEM_JSON, Problem, Request, Response
 from crm_reference.emulator.parsing import parse_body, parse_parameters, validate_body
-from crm_reference.emulator.problems import as_problem
 from crm_reference.emulator.query import Cursors
 from crm_reference.emulator.routing import Router
 from crm_reference.emulator.seeding import seed
@@ -38,17 +36,10 @@ from crm_reference.emulator.webhooks import Webhooks
 #: Path prefix of the API: the major version stands in the server's URL and in no path of the contract.
 PREFIX = "/v1"
 
-#: How much of an overlong path a problem repeats.
-_LONGEST_INSTANCE = 200
-
 #: Behaviours that answer whatever is sent with them, and are never limited: an orchestrator must always get its answer.
 _PROBES = ("liveness", "readiness")
 
 _NOBODY = Identity("", "", "", frozenset(), "all", "", 0, {})
-
-
-class ContractBreach(AssertionError):
-    """The emulator gave an answer that the contract doesn't allow: a bug in a behaviour, a handler or a specification."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +63,7 @@ class Snapshot:
     numbers: Mapping[str, int]
     open_jobs: frozenset[tuple[str, str, str]]
     faults: Mapping[str, Fault]
+    paused: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +94,7 @@ class Engine:
         clock: Literal["world", "real"] = "world",
         limits: bool = True,
     ) -> None:
-        registry.load_services()
+        registry.load_services(contract.services)
         self.contract = contract
         self.world_name = world
         self.limits = Limits(limits)
@@ -152,10 +144,11 @@ class Engine:
             operation, path = self._route(request)
             reply = self._answer(operation, path, request, headers)
         except Problem as problem:
-            reply = self._refusal(problem, request, request_id)
-        response = _render(reply, headers)
+            reply = refusal(self.contract, problem, request, request_id)
+        self.world.outbox.publish()
+        response = rendered(reply, headers)
         if operation is not None:
-            self._check(operation, response)
+            check(self.world.validators, operation, response)
             self._note(operation, response.status)
         return response
 
@@ -192,7 +185,8 @@ class Engine:
         with self.world.store.transaction():
             self._load_records(call)
             self._check_precondition(call)
-            validate_body(self.world.validators, operation, request, body)
+            by_item = self.behaviour(operation) in batch.BY_ITEM
+            call.invalid = validate_body(self.world.validators, operation, request, body, by_item=by_item)
             call.body = body
             reply = self._behave_or_commit(call)
         if isinstance(reply, Problem):
@@ -243,7 +237,7 @@ class Engine:
             if parent and record.doc.get(parent["property"]) != call.path.get(
                 parent["parameter"], record.doc.get(parent["property"])
             ):
-                raise Problem("not_found", f"No record of {named.resource.collection} has the ID {record.id} there.")
+                raise Problem("not_found", f"No {named.resource.object.replace('_', ' ')} has the ID {record.id} there.")
             call.parents[named.parameter] = record
             call.record = record
 
@@ -301,34 +295,6 @@ class Engine:
         """Tell whether an operation's answers are computed from state."""
         return self.behaviour(self.contract.operations[operation]) is not None
 
-    def _refusal(self, problem: Problem, request: Request, request_id: str) -> Reply:
-        body = as_problem(self.contract, problem, request_id, request.path[:_LONGEST_INSTANCE])
-        return Reply(body["status"], body, problem.headers, PROBLEM_JSON)
-
-    def _check(self, operation: Operation, response: Response) -> None:
-        declared = operation.responses.get(str(response.status))
-        if declared is None:
-            if response.status == 405:
-                return
-            raise ContractBreach(
-                f"{operation.place}: {operation.id} answers {response.status}, which it doesn't declare: {response.body[:300]!r}"
-            )
-        if not response.body:
-            if declared.media:
-                raise ContractBreach(f"{declared.place}: {operation.id} answers {response.status} without its body")
-            return
-        media = response.headers.get("Content-Type", "")
-        schema = declared.media.get(media)
-        if schema is None:
-            raise ContractBreach(f"{declared.place}: {operation.id} answers {response.status} as {media}, which it doesn't declare")
-        is_json = media.endswith("json") and not media.endswith("ndjson")
-        data = orjson.loads(response.body) if is_json else response.body.decode()
-        if not self.world.validators.is_valid(schema, data):
-            errors = "; ".join(f"{e.pointer or '/'}: {e.detail}" for e in self.world.validators.errors(schema, data)[:5])
-            raise ContractBreach(
-                f"{declared.place}: {operation.id} answers {response.status} with a body that its schema refuses: {errors}"
-            )
-
     def _note(self, operation: Operation, status: int) -> None:
         self.hits.append(Hit(operation.id, status, self.behaviour(operation) is not None))
         if len(self.hits) > 100_000:
@@ -364,6 +330,7 @@ class Engine:
         """Move the clock forward and let jobs catch up."""
         self.clock.advance(seconds)
         jobs.advance(self.world)
+        self.world.outbox.publish()
 
     def deliver(self, event: Mapping[str, Any], /) -> None:
         """Let an event of another service arrive: listening services react as if it had been published.
@@ -378,6 +345,7 @@ class Engine:
         full = {"specversion": "1.0", "id": self.clock.new_id("evt"), "time": self.clock.now(), "tenantid": tenant, **event}
         with self.world.store.transaction():
             self.world.outbox.hand_on(Context(self.world, identity), full)
+        self.world.outbox.publish()
 
     def fault(self, dependency: str, kind: str = "down", /, seconds: int = 0) -> None:
         """Make a dependency fail until :meth:`heal` or :meth:`reset`.
@@ -385,10 +353,14 @@ class Engine:
         :param dependency: A service's slug, or ``database``.
         :param kind: ``down``, ``error`` or ``slow``.
         :param seconds: How long a slow one takes.
-        :raises ValueError: If there is no such kind.
+        :raises ValueError: If there is no such dependency or kind.
         """
         if kind not in ("down", "error", "slow"):
             raise ValueError(f"a fault is down, error or slow, not {kind}")
+        called = {c.service for s in self.contract.services.values() for c in s.manifest.calls}
+        known = {DATABASE, *self.contract.services, *called}
+        if dependency not in known:
+            raise ValueError(f"no service depends on {dependency}; there are {', '.join(sorted(known))}")
         self.world.faults[dependency] = Fault(kind, seconds)
 
     def heal(self) -> None:
@@ -411,12 +383,14 @@ class Engine:
             dict(clock.numbers),
             frozenset(self.world.open_jobs),
             dict(self.world.faults),
+            clock.paused,
         )
 
     def restore(self, snapshot: Snapshot, /) -> None:
         """Put the world back to a snapshot. Limits, kept answers, hits and deliveries begin anew."""
         self.world.store.restore(snapshot.content)
         self.world.clock.seconds = snapshot.seconds
+        self.world.clock.paused = snapshot.paused
         self.world.clock.numbers = dict(snapshot.numbers)
         self.world.open_jobs = set(snapshot.open_jobs)
         self.world.faults = dict(snapshot.faults)
@@ -461,18 +435,3 @@ class Engine:
             if id:
                 self.world.clock.seen(id)
         self.world.open_jobs = jobs.open_jobs(self.world)
-
-
-def _render(reply: Reply, headers: dict[str, str]) -> Response:
-    out = {**headers, **reply.headers}
-    if reply.body is None:
-        return Response(reply.status, out)
-    out["Content-Type"] = reply.media_type
-    body = (
-        reply.body
-        if isinstance(reply.body, bytes)
-        else reply.body.encode()
-        if isinstance(reply.body, str)
-        else orjson.dumps(reply.body)
-    )
-    return Response(reply.status, out, body)

@@ -27,6 +27,8 @@ class Outbox:
         self._store = store
         self._webhooks = webhooks
         self._depth = 0
+        #: Events that no webhook has got yet, by their sequence.
+        self._unsent: dict[int, Mapping[str, Any]] = {}
         self._heard: set[tuple[str, str]] = set()
         #: Highest sequence that a service has heard of a subject, by service, tenant and subject.
         self._newest: dict[tuple[str, str, str], str] = {}
@@ -37,6 +39,7 @@ class Outbox:
         :raises KeyError: If no AsyncAPI document declares the type: an undocumented event is a bug.
         """
         declared = context.world.contract.events[type]
+        sequence = self._store.last_event() + 1
         event = {
             "specversion": "1.0",
             "id": context.new_id("evt"),
@@ -47,15 +50,27 @@ class Outbox:
             "datacontenttype": "application/json",
             "dataschema": f"https://docs.crm.example/events/{type}",
             "tenantid": context.tenant,
-            "sequence": f"{self._store.last_event() + 1:020d}",
+            "sequence": f"{sequence:020d}",
             "data": dict(data),
         }
         if context.identity.actor and ":" not in context.identity.actor:
             event["actor"] = context.identity.actor
         self._store.append_event(context.tenant, type, event)
-        self._webhooks.enqueue(context, event)
+        self._unsent[sequence] = event
         self.hand_on(context, event)
         return event
+
+    def publish(self) -> None:
+        """Send what was emitted and not undone to the webhooks, outside of any transaction: what is sent can't be taken back.
+
+        An undone event leaves its sequence to the next one; where none came, the sequence is behind the newest event's.
+        """
+        if self._unsent:
+            newest = self._store.last_event()
+            for sequence, event in self._unsent.items():
+                if sequence <= newest:
+                    self._webhooks.send(self._store, event)
+            self._unsent.clear()
 
     def hand_on(self, context: Context, event: Mapping[str, Any]) -> None:
         """Let every listening service react once; a second delivery of the same event changes nothing.
@@ -90,5 +105,6 @@ class Outbox:
 
     def forget(self) -> None:
         """Forget which events were heard: for a fresh world."""
+        self._unsent.clear()
         self._heard.clear()
         self._newest.clear()

@@ -33,8 +33,13 @@ def limited(context: Context, object: str, /) -> Mapping[str, str]:
     # Every write and every answer comes by here, and few tenants limit fields: the common case must cost nothing.
     if not role or context.is_upkeep or not context.world.store.has(COLLECTION):
         return {}
-    found = context.world.store.find(context.tenant, COLLECTION, object_type=object, role=role)
-    return {r.doc["field"]: r.doc["access"] for r in found if r.doc["access"] != "write"}
+    store, tenant = context.world.store, context.tenant
+
+    def find() -> dict[str, str]:
+        found = store.find(tenant, COLLECTION, object_type=object, role=role)
+        return {r.doc["field"]: r.doc["access"] for r in found if r.doc["access"] != "write"}
+
+    return store.remembered(COLLECTION, (tenant, object, role), find)
 
 
 def check_writable(context: Context, object: str, fields: Iterable[str], /) -> None:

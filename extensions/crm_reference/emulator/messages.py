@@ -5,10 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qsl
 
 import orjson
 
 PROBLEM_JSON = "application/problem+json"
+
+
+def counted(number: int, noun: str, /) -> str:
+    """Return a number with its noun.
+
+    >>> counted(1, "parameter"), counted(2, "parameter")
+    ('1 parameter', '2 parameters')
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def query_pairs(query: str, /) -> list[tuple[str, str]]:
+    """Return a query string's pairs in their order. Bytes that are no UTF-8 become surrogates, which no operation takes."""
+    return parse_qsl(query, keep_blank_values=True, errors="surrogateescape") if query else []
 
 
 @dataclass(slots=True)

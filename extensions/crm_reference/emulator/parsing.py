@@ -11,10 +11,15 @@ import orjson
 
 from crm_reference.contract import Operation, Parameter
 from crm_reference.contract.validation import FieldError, Validators
-from crm_reference.emulator.messages import Problem, Request
+from crm_reference.emulator.messages import Problem, Request, counted
 
 _INTEGER = re.compile(r"-?\d{1,18}")
 _NUMBER = re.compile(r"-?\d{1,18}(\.\d{1,18})?")
+
+#: Where a member's name ends.
+_MEMBERS = re.compile(rb'"\s*:')
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 #: Deepest nesting of a body; deeper ones cost stack and serve nobody.
 MAX_DEPTH = 32
@@ -29,6 +34,10 @@ def parse_parameters(
     """
     sent: dict[str, list[str]] = {}
     for name, value in request.query:
+        if not (_is_text(name) and _is_text(value)):
+            shown = name.encode("utf-8", "replace").decode().replace("\0", "?")
+            entry = {"parameter": shown[:120] or "?", "in": "query", "code": "invalid_format", "detail": "is not text in UTF-8"}
+            raise Problem("malformed_parameter", "The query can't be read; see errors.", [entry])
         sent.setdefault(name, []).append(value)
     query: dict[str, Any] = {}
     headers: dict[str, Any] = {}
@@ -53,14 +62,19 @@ def parse_parameters(
         target[parameter.name] = value
     if sent:
         known = ", ".join(p.name for p in operation.parameters if p.location == "query") or "none"
+        detail = f"this operation takes {known}"[:500]
         unknown = [
-            {"parameter": name[:120], "in": "query", "code": "unknown_parameter", "detail": f"this operation takes {known}"[:500]}
-            for name in sent
+            {"parameter": name[:120] or "?", "in": "query", "code": "unknown_parameter", "detail": detail} for name in sent
         ]
-        raise Problem("unknown_parameter", f"{len(unknown)} query parameter(s) are unknown; see errors.", unknown)
+        raise Problem("unknown_parameter", f"{counted(len(unknown), 'query parameter')} can't be sent here; see errors.", unknown)
     if errors:
-        raise Problem("malformed_parameter", f"{len(errors)} parameter(s) can't be read; see errors.", errors)
+        raise Problem("malformed_parameter", f"{counted(len(errors), 'parameter')} can't be read; see errors.", errors)
     return query, headers
+
+
+def _is_text(value: str) -> bool:
+    """Tell whether a value is text: bytes that are no UTF-8 come as surrogates, and no database keeps a NUL."""
+    return "\0" not in value and (value.isascii() or not _SURROGATES.search(value))
 
 
 def _header(request: Request, name: str) -> list[str] | None:
@@ -128,29 +142,29 @@ def _json(body: bytes) -> Any:
     except orjson.JSONDecodeError as error:
         # The message names the position only: the body may hold secrets.
         raise Problem("malformed_json", f"The body is not JSON: line {error.lineno}, column {error.colno}.") from None
-    if b"}" in body and _has_duplicate_keys(body):
-        raise Problem("malformed_json", "The body has a key twice in one object.")
-    if _too_deep(data):
+    if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _too_deep(data):
         raise Problem("malformed_json", f"The body is nested deeper than {MAX_DEPTH} levels.")
+    if b"}" in body and _has_duplicate_keys(body, data):
+        raise Problem("malformed_json", "The body has a key twice in one object.")
     return data
 
 
-def _has_duplicate_keys(body: bytes) -> bool:
+def _has_duplicate_keys(body: bytes, data: Any) -> bool:
     """Tell whether an object has a key twice, which orjson lets pass (RFC 8259, section 4, advises against it).
 
     Counting quotes followed by a colon against the members that were parsed is as good and twenty times as fast as a second
     parse; only where the counts differ, which text with a quote and colon can cause, is the body parsed again.
     """
     parsed = 0
-    stack: list[Any] = [orjson.loads(body)]
+    stack: list[Any] = [data]
     while stack:
         value = stack.pop()
-        if isinstance(value, dict):
+        if type(value) is dict:
             parsed += len(value)
             stack.extend(value.values())
-        elif isinstance(value, list):
+        elif type(value) is list:
             stack.extend(value)
-    if len(re.findall(rb'"\s*:', body)) == parsed:
+    if len(_MEMBERS.findall(body)) == parsed:
         return False
     try:
         json.loads(body, object_pairs_hook=_refuse_duplicates)
@@ -185,26 +199,56 @@ def _too_deep(data: Any) -> bool:
     return True
 
 
-def validate_body(validators: Validators, operation: Operation, request: Request, data: Any, /) -> None:
+def validate_body(
+    validators: Validators, operation: Operation, request: Request, data: Any, /, *, by_item: bool = False
+) -> Mapping[int, Problem]:
     """Check a body against its schema.
 
+    :param by_item: Whether each item of a batch is judged by itself, where the rest is valid and it isn't ``atomic``.
+    :return: Problems of items by their index, whose pointers lead into the item; empty where all are valid.
     :raises Problem: ``validation_failed`` (422) with an entry for each breach.
     """
     if operation.body is None or isinstance(data, bytes) or (data is None and not request.body):
-        return
+        return {}
     media = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    found = [_read_only(operation, e) for e in validators.errors(operation.body.media[media], data)]
-    if found:
-        entries = [e.as_dict() for e in found[:100]]
-        noun = "field is" if len(found) == 1 else "fields are"
-        raise Problem("validation_failed", f"{len(found)} {noun} not valid; see errors.", entries)
+    found = validators.errors(operation.body.media[media], data)
+    if not found:
+        return {}
+    if by_item and data and isinstance(data, dict) and not data.get("atomic"):
+        items = _by_item(found)
+        if items:
+            return {index: _invalid(errors) for index, errors in items.items()}
+    raise _invalid(found)
+
+
+def _by_item(found: list[FieldError]) -> dict[int, list[FieldError]]:
+    """Return the errors of each item; nothing where one concerns the whole."""
+    items: dict[int, list[FieldError]] = {}
+    for error in found:
+        place = _ITEM.match(error.pointer)
+        if place is None:
+            return {}
+        inside = FieldError(error.pointer[place.end() :], error.code, error.detail)
+        items.setdefault(int(place[1]), []).append(inside)
+    return items
+
+
+def _invalid(found: list[FieldError]) -> Problem:
+    entries = [_read_only(e).as_dict() for e in found[:100]]
+    noun = "field is" if len(found) == 1 else "fields are"
+    return Problem("validation_failed", f"{len(found)} {noun} not valid; see errors.", entries)
+
+
+#: Where a batch's item begins in a pointer.
+_ITEM = re.compile(r"/(?:items|ids)/(\d+)(?=/|$)")
 
 
 #: Members that the platform sets on every record: a client that sends one is told so rather than that it is unknown.
 _PLATFORM = {"id", "object", "created_at", "updated_at", "created_by", "updated_by", "version", "deleted_at"}
 
 
-def _read_only(operation: Operation, error: FieldError) -> FieldError:
-    if error.code == "unknown_field" and error.pointer.removeprefix("/") in _PLATFORM:
+def _read_only(error: FieldError) -> FieldError:
+    name = _ITEM.sub("", error.pointer, count=1).removeprefix("/")
+    if error.code == "unknown_field" and name.removeprefix("changes/").removeprefix("record/") in _PLATFORM:
         return FieldError(error.pointer, "read_only", "is set by the platform and can't be sent")
     return error

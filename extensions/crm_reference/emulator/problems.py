@@ -11,16 +11,19 @@ from crm_reference.emulator.messages import Problem
 CATALOGUE = "https://docs.crm.example/errors#"
 
 
-def as_problem(contract: Contract, problem: Problem, request_id: str, /, instance: str = "") -> dict[str, Any]:
+def as_problem(
+    contract: Contract, problem: Problem, request_id: str, /, *, instance: str = "", language: str = ""
+) -> dict[str, Any]:
     """Return a problem as JSON data.
 
     :param instance: The path that was asked for.
+    :param language: Of the title, where the code has one in it; English otherwise.
     :raises KeyError: If no document declares the code: an undocumented code is a bug.
     """
     declared = contract.errors[problem.code]
     body: dict[str, Any] = {
         "type": CATALOGUE + problem.code,
-        "title": declared.title,
+        "title": declared.titles.get(language, declared.title),
         "status": declared.status,
         "detail": problem.detail,
         "code": problem.code,

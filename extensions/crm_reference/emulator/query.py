@@ -19,7 +19,7 @@ from crm_reference.contract import QueryField, Resource
 from crm_reference.contract.schema_tree import property_node
 from crm_reference.emulator.clock import seconds_of
 from crm_reference.emulator.messages import Problem
-from crm_reference.emulator.store import Record
+from crm_reference.emulator.store import Record, member
 
 _COMPARISONS = {"eq": "=", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
 _CURSOR_KEY = b"cursors of the emulator"
@@ -84,7 +84,7 @@ class Fields:
                 rest = ".".join(parts[length:])
                 value = f"item.value->>'$.{rest}'" if rest else "item.value"
                 return value, f"json_each(doc, '$.{'.'.join(parts[:length])}') item"
-        return f"doc->>'$.{name}'", ""
+        return member(name), ""
 
     def condition(self, name: str, operator: str, value: Any) -> Condition:
         """Return the condition of one filter. The operator must be one that the field takes."""
@@ -213,20 +213,18 @@ def words_of(*values: Any) -> str:
     >>> words_of("Noor Haddad", ["noor.haddad@tidewater.example"])
     ' noor haddad noor haddad tidewater example'
     """
-    found: list[str] = []
-
-    def collect(value: Any) -> None:
+    texts: list[str] = []
+    stack: list[Any] = [*reversed(values)]
+    while stack:
+        value = stack.pop()
         if isinstance(value, str):
-            found.extend(_WORD.findall(value.lower()))
+            texts.append(value)
         elif isinstance(value, dict):
-            for member in value.values():
-                collect(member)
+            stack.extend(reversed(value.values()))
         elif isinstance(value, list | tuple):
-            for member in value:
-                collect(member)
-
-    collect(values)
-    return "".join(f" {word}" for word in found)
+            stack.extend(reversed(value))
+    words = _WORD.findall(" ".join(texts).lower())
+    return " " + " ".join(words) if words else ""
 
 
 class Cursors:

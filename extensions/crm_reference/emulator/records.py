@@ -5,13 +5,13 @@ Behaviours and handlers write through this and nothing else, so that no path aro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from crm_reference.contract import Resource
 from crm_reference.emulator import custom_fields, field_access, holders, rules
 from crm_reference.emulator.clock import days_later
-from crm_reference.emulator.messages import Problem
+from crm_reference.emulator.messages import Problem, counted
 from crm_reference.emulator.query import Fields, words_of
 from crm_reference.emulator.registry import DERIVATIONS, GUARDS, PRESENTATIONS, VISIBILITIES
 from crm_reference.emulator.store import Record
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from crm_reference.emulator.call import Context
 
 #: Members that the platform sets; they are no changes of their own.
-PLATFORM = ("id", "object", "created_at", "updated_at", "created_by", "updated_by", "version", "deleted_at")
+PLATFORM = frozenset({"id", "object", "created_at", "updated_at", "created_by", "updated_by", "version", "deleted_at"})
 
 
 def derived(context: Context | None, collection: str, doc: dict[str, Any], /) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def merge_patch(target: Any, patch: Any, /) -> Any:
         if value is None:
             result.pop(name, None)
         else:
-            result[name] = merge_patch(result.get(name), value)
+            result[name] = merge_patch(result.get(name), value) if isinstance(value, Mapping) else value
     return result
 
 
@@ -65,7 +65,9 @@ class Records:
         if record is not None and (into := record.doc.get("_merged_into")):
             raise Problem("merged", f"This record was merged into {into}; use that one.", merged_into=into)
         if record is None or (record.deleted_at and not deleted) or not self.visible(record):
-            raise Problem("not_found", f"No record of {collection} has the ID {id}.")
+            resource = self._context.world.contract.resources.get(collection)
+            noun = resource.object.replace("_", " ") if resource is not None else f"record of {collection}"
+            raise Problem("not_found", f"No {noun} has the ID {id}.")
         return record
 
     def peek(self, collection: str, id: str, /) -> Record | None:
@@ -262,7 +264,8 @@ class Records:
     def public(self, record: Record, /) -> dict[str, Any]:
         """Return a record as every reader sees it: without the emulator's own members and without secrets."""
         traits = self._context.world.traits[record.collection]
-        doc = {k: v for k, v in record.doc.items() if k[0] != "_" and k not in traits.hidden}
+        hidden = traits.hidden
+        doc = {k: v for k, v in record.doc.items() if k[0] != "_" and k not in hidden}
         if "version" in traits.platform:
             doc["version"] = record.version
         presentation = PRESENTATIONS.get(record.collection)
@@ -306,7 +309,7 @@ class Records:
 
     def _refuse(self, errors: list[dict[str, str]]) -> None:
         if errors:
-            raise Problem("validation_failed", f"{len(errors)} custom field(s) are not valid; see errors.", errors)
+            raise Problem("validation_failed", f"{counted(len(errors), 'custom field')} can't be taken; see errors.", errors)
 
     def _write(self, resource: Resource, record: Record, action: str, differences: list[dict[str, Any]]) -> None:
         self._put(record)
@@ -326,9 +329,11 @@ def _names(body: Mapping[str, Any]) -> list[str]:
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return what changed, by top-level field, custom fields one by one."""
+    if not old:  # a creation sets what it has
+        return [{"field": n, "new_value": v} for n, v in _told(new) if v is not None]
     found = []
     for name in dict.fromkeys((*old, *new)):
-        if name in PLATFORM or name.startswith("_") or old.get(name) == new.get(name):
+        if name in PLATFORM or name[0] == "_" or old.get(name) == new.get(name):
             continue
         if name == "custom_fields":
             inner = _differences(old.get(name) or {}, new.get(name) or {})
@@ -341,6 +346,15 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[dict[st
             entry["new_value"] = new[name]
         found.append(entry)
     return found
+
+
+def _told(doc: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the fields that a change tells of, custom fields one by one."""
+    for name, value in doc.items():
+        if name == "custom_fields":
+            yield from ((f"custom_fields.{n}", v) for n, v in value.items())
+        elif name not in PLATFORM and name[0] != "_":
+            yield name, value
 
 
 def _hidden(doc: Mapping[str, Any]) -> dict[str, Any]:

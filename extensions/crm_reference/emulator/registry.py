@@ -6,14 +6,17 @@ Every function is registered under the name that the contract uses, by a decorat
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from crm_reference.emulator.call import Call, Context, Reply
     from crm_reference.emulator.store import Record
+
+_SERVICES = "crm_reference.emulator.services"
 
 Handler = Callable[["Call"], "Reply"]
 Computation = Callable[[Any], Any]
@@ -159,8 +162,15 @@ def service_of(function: Callable[..., Any], /) -> str:
     return parts[parts.index("services") + 1].replace("_", "-")
 
 
-def load_services() -> None:
-    """Import every module of ``emulator.services``; a second call does nothing."""
-    package = importlib.import_module("crm_reference.emulator.services")
-    for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-        importlib.import_module(module.name)
+def load_services(slugs: Iterable[str], /) -> None:
+    """Import the modules of services below ``emulator.services``; a second call does nothing.
+
+    A service without one is served by the generic behaviours alone. Modules of other services aren't touched, so that one that
+    is half written stops nobody else's work.
+    """
+    for slug in slugs:
+        name = f"{_SERVICES}.{slug.replace('-', '_')}"
+        if importlib.util.find_spec(name) is not None:
+            package = importlib.import_module(name)
+            for module in pkgutil.walk_packages(getattr(package, "__path__", ()), name + "."):
+                importlib.import_module(module.name)

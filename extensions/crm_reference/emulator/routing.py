@@ -44,7 +44,7 @@ class Router:
         Parameters are percent-decoded after the split, so that an encoded slash stays in its segment. Where a literal and a
         parameter both lead to an operation, the one that offers the method wins, then the literal.
         """
-        segments = path.strip("/").split("/")
+        segments = path.removeprefix("/").removesuffix("/").split("/")
         best: tuple[_Branch, list[str]] | None = None
 
         def walk(branch: _Branch, index: int, values: list[str]) -> bool:
@@ -57,10 +57,13 @@ class Router:
             if literal is not None and walk(literal, index + 1, values):
                 return True
             if branch.parameter is not None and segments[index]:
-                return walk(branch.parameter, index + 1, [*values, unquote(segments[index])])
+                return walk(branch.parameter, index + 1, [*values, unquote(segments[index], errors="strict")])
             return False
 
-        walk(self._root, 0, [])
+        try:
+            walk(self._root, 0, [])
+        except UnicodeDecodeError:  # nothing is named by bytes that are no text
+            return None
         if best is None:
             return None
         branch, values = best

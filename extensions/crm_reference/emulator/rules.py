@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from crm_reference.contract import Resource, Rule
 from crm_reference.emulator.messages import Problem
 from crm_reference.emulator.registry import CUSTOM_RULES
-from crm_reference.emulator.store import folded
+from crm_reference.emulator.store import folded, member
 
 if TYPE_CHECKING:
     from crm_reference.emulator.call import Context
@@ -64,6 +64,8 @@ def value_of(doc: Doc, path: str, /) -> Any:
 
     A secret is kept under its name with an underscore in front, where no answer shows it, and is found under its name too.
     """
+    if "." not in path:  # nearly always, and asked for some twenty times a write
+        return doc[path] if path in doc else doc.get("_" + path)
     value: Any = doc
     for part in path.split("."):
         if isinstance(value, list):
@@ -81,14 +83,15 @@ def _unique(context: Context, resource: Resource, rule: Rule, new: Doc, old: Doc
     if old is not None and [value_of(old, name) for name in fields] == values and not old.get("_restoring"):
         return None
     exact = rule.options.get("case_sensitive")
-    pairs = _pairs(fields, values)
-    for names in pairs:
-        where = " and ".join((f"doc->>'$.{name}' = ?" if exact else f"{folded(name)} = ?") for name, _ in names)
+    for names in _pairs(fields, values):
+        where = " and ".join(f"{(member if exact else folded)(name)} = ?" for name, _ in names)
         taken = context.world.store.select(
             context.tenant, resource.collection, f"id <> ? and {where}", [new["id"], *(v for _, v in names)], order="", limit=1
         )
         if taken:
-            spoken = " and ".join(map(_words, rule.options["fields"]))
+            spoken = _listed([_words(name) for name in rule.options["fields"]])
+            if isinstance(values[0], Mapping):  # one of several that the record has
+                spoken = spoken.removesuffix("s")
             shown = f": {taken[0].id}" if context.records.visible(taken[0]) else ""
             return f"Another {_words(resource.object)} has this {spoken}{shown}.", rule.options["fields"][0]
     return None
@@ -115,10 +118,8 @@ def _ask_owner(context: Context, resource: Resource, target: str) -> None:
     """Note the call to the neighbour that owns the target; while it is down, the local copy of its IDs answers alone."""
     if context.service != resource.service:
         return
-    owner = context.world.contract.resources[target].service if target in context.world.contract.resources else target
-    for edge in context.world.contract.services[resource.service].manifest.calls:
-        if edge.service == owner and edge.operation.startswith("get"):
-            context.ask(edge.service, edge.operation)
+    for service, operation in context.world.traits[resource.collection].owners[target]:
+        context.ask(service, operation)
 
 
 def _exists(context: Context, collection: str, id: str) -> bool:

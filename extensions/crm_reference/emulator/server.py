@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import errno
+import gc
 import socket
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 import requests
 import uvicorn
 
 from crm_reference.contract import load
-from crm_reference.emulator.engine import ContractBreach, Engine
-from crm_reference.emulator.messages import Request, Response
+from crm_reference.emulator.answers import ContractBreach
+from crm_reference.emulator.engine import Engine
+from crm_reference.emulator.messages import Request, Response, query_pairs
 from crm_reference.emulator.webhooks import Delivery
 
 _Scope = MutableMapping[str, Any]
@@ -26,6 +28,9 @@ App = Callable[[_Scope, _Receive, _Send], Awaitable[None]]
 
 #: Bodies above this are refused unread; no policy class allows as much.
 MAX_BODY = 16 * 1024 * 1024
+#: Longest path with its query, and most bytes of headers. No client of the contract comes near either.
+MAX_TARGET = 16 * 1024
+MAX_HEADERS = 64 * 1024
 
 #: Sent with every answer, so that pages of another origin on this machine can call it.
 _CORS = {
@@ -34,6 +39,7 @@ _CORS = {
     "Access-Control-Allow-Methods": "GET, POST, PUT, PATCH, DELETE",
     "Access-Control-Expose-Headers": "*",
 }
+_RAW_CORS = [(name.lower().encode(), value.encode()) for name, value in _CORS.items()]
 
 
 class ServerError(Exception):
@@ -53,18 +59,40 @@ def asgi(engine: Engine, *, site: Path | None = None) -> App:
             return
         if scope["type"] != "http":
             return
-        body = await _read(receive)
+        try:
+            body = await _read(receive)
+        except _Gone:
+            return
         if scope["method"] == "OPTIONS":
             response = Response(204)
-        elif body is None:
-            response = Response(413, {"Content-Type": "text/plain"}, b"the body is larger than any operation allows\n")
+        elif (refused := _refused(scope, body)) is not None:
+            response = refused
         elif site is not None and not scope["path"].startswith(("/v1/", "/_emulator")):
-            response = page(site, scope["path"])
+            response = page(site, scope["path"]) if scope["method"] in ("GET", "HEAD") else _plain(405, "pages are read by GET")
         else:
-            response = _answer(engine, scope, body)
+            response = _answer(engine, scope, body or b"")
         await _write(response, scope["method"], send)
 
     return app
+
+
+class _Gone(Exception):
+    """The client left before its request was whole: half a body may be valid, and must not be taken for the whole."""
+
+
+def _refused(scope: Mapping[str, Any], body: bytes | None) -> Response | None:
+    """Return the answer to a request that is too large for any operation."""
+    if body is None:
+        return _plain(413, "the body is larger than any operation allows")
+    if len(scope["raw_path"]) + len(scope["query_string"]) > MAX_TARGET:
+        return _plain(414, f"path and query may have {MAX_TARGET} bytes")
+    if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADERS:
+        return _plain(431, f"headers may have {MAX_HEADERS} bytes")
+    return None
+
+
+def _plain(status: int, text: str) -> Response:
+    return Response(status, {"Content-Type": "text/plain; charset=utf-8"}, f"{text}\n".encode())
 
 
 async def _lifespan(receive: _Receive, send: _Send) -> None:
@@ -79,6 +107,8 @@ async def _read(receive: _Receive) -> bytes | None:
     chunks, size = [], 0
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _Gone
         chunk = message.get("body", b"")
         size += len(chunk)
         if size <= MAX_BODY:
@@ -89,22 +119,26 @@ async def _read(receive: _Receive) -> bytes | None:
 
 def _answer(engine: Engine, scope: Mapping[str, Any], body: bytes) -> Response:
     # The raw path keeps encoded slashes; bytes that are no ASCII can't be in a valid path and are replaced.
-    path = scope.get("raw_path", b"").split(b"?")[0].decode("ascii", "replace") or scope["path"]
-    query = parse_qsl(scope["query_string"].decode("utf-8", "replace"), keep_blank_values=True)
-    headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
+    path = scope["raw_path"].partition(b"?")[0].decode("ascii", "replace")
+    query = query_pairs(scope["query_string"].decode("utf-8", "surrogateescape"))
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        # A header that comes twice is a list (RFC 9110, section 5.3); where one value alone makes sense, the list is refused.
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
     client = scope.get("client") or ("127.0.0.1", 0)
     try:
         return engine.handle(Request(scope["method"], path, query, headers, body, client[0]))
     except ContractBreach as breach:
-        return Response(500, {"Content-Type": "text/plain; charset=utf-8"}, f"bug in the emulator: {breach}\n".encode())
+        return _plain(500, f"bug in the emulator: {breach}")
 
 
 async def _write(response: Response, method: str, send: _Send) -> None:
     body = b"" if method == "HEAD" else response.body
-    headers = {**response.headers, **_CORS}
+    raw = [(k.lower().encode("latin-1"), v.encode("latin-1", "replace")) for k, v in response.headers.items()]
     if response.status not in (204, 304):
-        headers["Content-Length"] = str(len(response.body))
-    raw = [(k.lower().encode("latin-1"), v.encode("latin-1", "replace")) for k, v in headers.items()]
+        raw.append((b"content-length", b"%d" % len(response.body)))
+    raw += _RAW_CORS
     await send({"type": "http.response.start", "status": response.status, "headers": raw})
     await send({"type": "http.response.body", "body": body})
 
@@ -161,6 +195,8 @@ def serve(
     listener = _listen(host, port)
     with listener:
         engine = Engine(load(root), world=world, database=database, clock=clock, limits=limits)
+        # The contract lives as long as the server: without this the collector walks all of it again and again.
+        gc.freeze()
         port = listener.getsockname()[1]
         base = f"http://{host}:{port}"
         announce(f"Emulator of {len(engine.contract.operations)} operations at {base}/v1 (world {world}, clock {clock})")
@@ -169,7 +205,16 @@ def serve(
         announce(f"Other people's tokens: curl '{base}/_emulator/token?principal=ines'. Stop with Ctrl-C.")
         pool = post_deliveries(engine)
         server = uvicorn.Server(
-            uvicorn.Config(asgi(engine, site=site), log_level="warning", access_log=False, server_header=False, date_header=False)
+            uvicorn.Config(
+                asgi(engine, site=site),
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                date_header=False,
+            )
         )
         try:
             server.run(sockets=[listener])
@@ -181,9 +226,11 @@ def serve(
 def _listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.socket(family, socket.SOCK_STREAM)
+        # Without its protocol named, asyncio leaves Nagle's algorithm on, and an answer waits 40 ms for its acknowledgement.
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
+        listener.listen()  # who calls while the contract is loaded waits for its answer
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from io import BytesIO
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 import requests
 import requests_mock
@@ -12,7 +12,7 @@ from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 
 from crm_reference.emulator.engine import Engine
-from crm_reference.emulator.messages import Request
+from crm_reference.emulator.messages import Request, query_pairs
 
 #: The documented host, which exists nowhere but in examples.
 BASE_URL = "https://api.crm.example"
@@ -25,7 +25,7 @@ def from_prepared(prepared: requests.PreparedRequest, /) -> Request:
     return Request(
         prepared.method or "GET",
         url.path,
-        parse_qsl(url.query, keep_blank_values=True),
+        query_pairs(url.query),
         {name.lower(): _text(value) for name, value in prepared.headers.items()},
         body.encode() if isinstance(body, str) else bytes(body),
     )

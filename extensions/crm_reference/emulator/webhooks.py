@@ -6,36 +6,63 @@ delivery is made at once and kept for whoever looks; the HTTP server also posts 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import Any
 
 import orjson
 from standardwebhooks.webhooks import Webhook
 
 from crm_reference.emulator.clock import seconds_of
-
-if TYPE_CHECKING:
-    from crm_reference.emulator.call import Context
+from crm_reference.emulator.store import Record, Store
 
 COLLECTION = "webhook-endpoints"
 
+#: How many deliveries are kept to be looked at.
+KEPT = 10_000
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class Delivery:
-    """One attempt to deliver an event.
+    """One attempt to deliver an event. It is signed when somebody looks at it: most are never looked at.
 
-    :param headers: As they are sent, the signature among them.
-    :param body: The event as JSON text, exactly the bytes that are signed.
+    :param endpoint: ID of the endpoint.
+    :param secret: The endpoint's, when the event left.
     """
 
     endpoint: str
     url: str
-    event_type: str
-    headers: Mapping[str, str]
-    body: str
-    sent_at: str
+    secret: str = field(repr=False)
+    event: Mapping[str, Any]
+
+    @property
+    def event_type(self) -> str:
+        """The event's type."""
+        return str(self.event["type"])
+
+    @property
+    def sent_at(self) -> str:
+        """When it was sent: as soon as the event was there."""
+        return str(self.event["time"])
+
+    @cached_property
+    def body(self) -> str:
+        """The event as JSON text, exactly the bytes that are signed."""
+        return orjson.dumps(self.event).decode()
+
+    @cached_property
+    def headers(self) -> Mapping[str, str]:
+        """Headers as they are sent, the signature among them."""
+        sent = seconds_of(self.sent_at)
+        return {
+            "content-type": "application/cloudevents+json",
+            "webhook-id": self.event["id"],
+            "webhook-timestamp": str(sent),
+            "webhook-signature": Webhook(self.secret).sign(self.event["id"], datetime.fromtimestamp(sent, UTC), self.body),
+        }
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON data."""
@@ -51,33 +78,25 @@ class Delivery:
 
 @dataclass(slots=True)
 class Webhooks:
-    """Signs and keeps deliveries.
+    """Makes and keeps deliveries, the newest ten thousand.
 
     :param post: Called with each delivery; the HTTP server sets it.
     """
 
-    deliveries: list[Delivery] = field(default_factory=list)
+    deliveries: deque[Delivery] = field(default_factory=lambda: deque(maxlen=KEPT))
     post: Callable[[Delivery], None] | None = None
 
-    def enqueue(self, context: Context, event: Mapping[str, Any]) -> None:
-        """Deliver an event to each enabled endpoint of the tenant that subscribes to its type."""
-        endpoints = context.world.store.select(context.tenant, COLLECTION)
-        for endpoint in endpoints:
+    def send(self, store: Store, event: Mapping[str, Any], /) -> None:
+        """Deliver an event to each enabled endpoint of its tenant that subscribes to its type."""
+        tenant = event["tenantid"]
+        for endpoint in store.remembered(COLLECTION, tenant, lambda: _enabled(store, tenant)):
             wanted = endpoint.doc.get("event_types", ())
-            if endpoint.doc.get("is_enabled", True) and (event["type"] in wanted or "*" in wanted):
-                delivery = _sign(endpoint.id, endpoint.doc, event, context.now)
+            if event["type"] in wanted or "*" in wanted:
+                delivery = Delivery(endpoint.id, endpoint.doc["url"], endpoint.doc["secret"], event)
                 self.deliveries.append(delivery)
                 if self.post is not None:
                     self.post(delivery)
 
 
-def _sign(endpoint: str, doc: Mapping[str, Any], event: Mapping[str, Any], now: str) -> Delivery:
-    body = orjson.dumps(event).decode()
-    instant = datetime.fromtimestamp(seconds_of(now), UTC)
-    headers = {
-        "content-type": "application/cloudevents+json",
-        "webhook-id": event["id"],
-        "webhook-timestamp": str(seconds_of(now)),
-        "webhook-signature": Webhook(doc["secret"]).sign(event["id"], instant, body),
-    }
-    return Delivery(endpoint, doc["url"], event["type"], headers, body, now)
+def _enabled(store: Store, tenant: str) -> list[Record]:
+    return [e for e in store.select(tenant, COLLECTION) if e.doc.get("is_enabled", True)]

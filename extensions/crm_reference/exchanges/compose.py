@@ -19,13 +19,12 @@ import orjson
 
 from crm_reference.contract import Exchange, Operation, Parameter
 from crm_reference.contract.documents import Node
+from crm_reference.contract.examples import NOBODY as NOBODY
 from crm_reference.exchanges.errors import ExchangeError
 from crm_reference.exchanges.pointers import ABSENT, find
 
 #: What a recorded request shows in place of the caller's token: the shell variable that every sample reads.
 SHOWN_TOKEN = "Bearer $CRM_TOKEN"
-#: Principal that sends no token; to a public operation nobody does.
-NOBODY = "none"
 #: Before every path; servers of the documents name it.
 PREFIX = "/v1"
 
@@ -33,8 +32,7 @@ _REFERENCE = re.compile(r"\$\{(?P<exchange>[a-z]\w*/[a-z0-9][a-z0-9-]*)(?P<mark>
 _PREFERRED_MEDIA = ("application/merge-patch+json", "application/json")
 _FORM = "application/x-www-form-urlencoded"
 
-#: Returns the body and the headers of the answer of an exchange that ran before; raises ``KeyError`` where
-#: none did.
+#: Returns the body and the headers of the answer of an exchange that ran before; raises ``KeyError`` where none did.
 Lookup = Callable[[str], tuple[Any, Mapping[str, str]]]
 
 
@@ -46,8 +44,7 @@ class Sent:
     :param headers: By usual spelling; Authorization is there where a token was sent.
     :param content: The body's bytes.
     :param body: The same as JSON data, or as text where it isn't JSON; ``None`` where there is none.
-    :param principal: Name of the caller whose token Authorization holds; empty where the author wrote the
-        header, or there is none.
+    :param principal: Name of the caller whose token Authorization holds; empty where the author wrote the header, or there is none.
     """
 
     method: str
@@ -110,8 +107,7 @@ class Composer:
     def fill(self, exchange: Exchange, value: Any, /) -> Any:
         """Return a value with its references replaced.
 
-        :raises ExchangeError: If a reference names an exchange that didn't run before, or leads nowhere in
-            its answer.
+        :raises ExchangeError: If a reference names an exchange that didn't run before, or leads nowhere in its answer.
         """
         if isinstance(value, dict):
             return {k: self.fill(exchange, v) for k, v in value.items()}

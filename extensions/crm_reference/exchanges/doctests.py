@@ -225,7 +225,7 @@ class Suite:
                 stamp = self._stamps.vectors(vectors)
                 names = tuple(f"{service.slug}/{vectors.name}/{case.get('name', '')}" for case in vectors.cases)
                 run = self._vectors_runner(vectors, stamp)
-                yield _Unit("vector", str(vectors.node.place), names, lambda _, stamp=stamp: stamp, run)  # type: ignore[misc]
+                yield _Unit("vector", str(vectors.node.place), names, lambda _, stamp=stamp: stamp, run)  # type: ignore[misc]  # a default
 
     def _exchange_unit(self, exchange: Exchange) -> _Unit:
         def stamp(hit: Iterable[str]) -> str:

@@ -12,8 +12,7 @@ import orjson
 
 #: A width that every line fits in.
 _ENDLESS = 10**9
-#: By how much compact JSON may be longer than a literal, for its escapes and for letters of two bytes and
-#: more.
+#: By how much compact JSON may be longer than a literal, for its escapes and for letters of two bytes and more.
 _SLACK = 100
 
 _NAME = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")

@@ -48,8 +48,8 @@ def recorded_name(slug: str, /) -> str:
 def record(contract: Contract, engine: Engine, *, only: Collection[str] = (), progress: Progress | None = None) -> Recording:
     """Run exchanges and write what they answered.
 
-    :param only: Slugs, operationIds or exchange IDs to run; empty for all. Recordings of the others stay,
-        unless their exchange is gone.
+    :param only: Slugs, operationIds or exchange IDs to run; empty for all. Recordings of the others stay, unless their exchange is
+        gone.
     :param progress: Told of each exchange after it ran.
     :raises ContractError: If an entry of ``only`` names nothing.
     """

@@ -5,8 +5,8 @@ What *given* means, precisely. ``given`` is a list of steps, done in order befor
 - the ID of an exchange: that exchange runs, its own ``given`` first. One that has run already in this world does not run again,
   so two exchanges that build on a third can stand side by side. Its answer must have the status that its author expects.
 - ``{advance: PT1H}``: the world's clock moves.
-- ``{fault: {service, status, delay_seconds}}``: that service, or ``database``, fails until the world ends: it is down, fails
-  unexpectedly (``status: 500``), or answers so many seconds late.
+- ``{fault: {dependency, kind, seconds}}``: that service, or ``database``, fails until the world ends: it is ``down``, fails
+  unexpectedly (``error``), or is so many seconds ``slow``.
 - ``{deliver: {type, data}}``: an event of another service arrives.
 
 A mapping is done each time it is reached. An exchange that comes back to itself through ``given`` is an error.
@@ -92,8 +92,7 @@ class Replayer:
     def run(self, exchange: Exchange, /) -> Answer:
         """Run one exchange on a fresh world.
 
-        :raises ExchangeError: If it can't be run as it is written, or something in ``given`` doesn't go as
-            its author expects.
+        :raises ExchangeError: If it can't be run as it is written, or something in ``given`` doesn't go as its author expects.
         """
         self.prepare(exchange)
         return self._send(exchange)
@@ -116,9 +115,8 @@ class Replayer:
         """
         self.begin()
         if not self._tokens:
-            # A world's tokens are the same each time it begins, and a signature costs more than a call. They
-            # are made at its
-            # start: one that was made after an advance would not be valid yet in the next world.
+            # A world's tokens are the same each time it begins, and a signature costs more than a call. They are made at its start:
+            # one that was made after an advance would not be valid yet in the next world.
             self._tokens = {name: self.engine.token(name) for name in self.contract.principals}
         self._answers.clear()
         self._running.clear()
@@ -194,12 +192,13 @@ class Replayer:
             raise ExchangeError(exchange.place, "exchange.given", message)
 
     def _fault(self, exchange: Exchange, said: Mapping[str, Any]) -> None:
-        if "service" not in said:
-            message = f"{exchange.id} has a fault without a service; write {{fault: {{service: name, status: 503}}}}"
-            raise ExchangeError(exchange.place, "exchange.given", message)
-        delay = int(said.get("delay_seconds", 0))
-        kind = "slow" if delay else "error" if said.get("status") == 500 else "down"
-        self.engine.fault(str(said["service"]), kind, delay)
+        try:
+            self.engine.fault(str(said["dependency"]), str(said.get("kind", "down")), int(said.get("seconds", 0)))
+        except KeyError as error:
+            message = f"{exchange.id} has a fault without a dependency; write {{fault: {{dependency: name, kind: down}}}}"
+            raise ExchangeError(exchange.place, "exchange.given", message) from error
+        except ValueError as error:
+            raise ExchangeError(exchange.place, "exchange.given", f"{exchange.id} has a fault that can't be: {error}") from error
 
     def _script(self, exchange: Exchange) -> None:
         """Lay out the answer that its author wrote, where nothing computes one."""

@@ -63,11 +63,9 @@ class Stage:
     def namespace(self, principal: str = DEFAULT_PRINCIPAL, /) -> dict[str, Any]:
         """Return a fresh namespace for one example on the engine's present world.
 
-        It holds what *Start* shows (``crm``, ``Crm``, ``requests``, ``os``) and the comparisons of
-        :func:`.doctest_of`.
+        It holds what *Start* shows (``crm``, ``Crm``, ``requests``, ``os``) and the comparisons of :func:`.doctest_of`.
 
-        :param principal: Whose token ``crm`` sends; that of the default caller for nobody, who calls without
-            ``crm``.
+        :param principal: Whose token ``crm`` sends; that of the default caller for nobody, who calls without ``crm``.
         """
         self._traveller.move_to(self.engine.clock.time())
         token = self._tokens[DEFAULT_PRINCIPAL if principal == NOBODY else principal]
@@ -89,7 +87,7 @@ def differs(documented: Any, answered: Any, /) -> None:
     unlike = difference(documented, answered)
     if unlike:
         wanted, found = contrast(*unlike[1:])
-        print(f"{unlike[0]}: documented {wanted}, answered {found}")  # noqa: T201
+        print(f"{unlike[0]}: documented {wanted}, answered {found}")  # noqa: T201  (doctest compares what is printed)
 
 
 def headers_of(answer: requests.Response, /) -> dict[str, str]:

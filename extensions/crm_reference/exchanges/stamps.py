@@ -34,8 +34,7 @@ class Stamps:
         """Return the hash of an exchange, given the operations that it hit."""
         chain = sorted(self._chain(exchange))
         services = {self._contract.exchanges[name].service for name in chain if name in self._contract.exchanges}
-        # The doctest's text follows from the exchange, which its service's documents hold, its recording, and
-        # this code.
+        # The doctest's text follows from the exchange, which its service's documents hold, its recording, and this code.
         return self._hash([exchange.id, chain, exchange.recorded], services | {exchange.service}, hit)
 
     def page(self, name: str, blocks: Any, hit: Iterable[str], /) -> str:

@@ -39,7 +39,7 @@ def new_service(root: Path, slug: str, /, *, title: str = "") -> list[Path]:
     :param slug: Name of the service in the requirement catalogue.
     :param title: Title of the chapter; the slug in words by default.
     :return: The files that were written, relative to the root.
-    :raises ContractError: If the slug has the wrong form, no criterion is about it, or a file of it exists; nothing is written then.
+    :raises ContractError: If the slug is malformed, no criterion is about it, or a file of it exists; then nothing is written.
     """
     if not _SLUG.fullmatch(slug):
         raise _refused(f"{slug!r} can't be a service's name; use lower-case words with hyphens")

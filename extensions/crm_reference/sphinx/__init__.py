@@ -24,7 +24,9 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     from crm_reference.sphinx.diagrams import setup_diagrams
     from crm_reference.sphinx.doctests import setup_doctests
     from crm_reference.sphinx.domain import setup_domain
+    from crm_reference.sphinx.downloads import setup_downloads
     from crm_reference.sphinx.exchanges import setup_exchanges
+    from crm_reference.sphinx.navigation import setup_navigation
     from crm_reference.sphinx.openapi import setup_openapi
     from crm_reference.sphinx.rendering import setup_rendering
     from crm_reference.sphinx.rules import setup_rules
@@ -45,6 +47,8 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     setup_rules(app)
     setup_catalogues(app)
     setup_diagrams(app)
+    setup_navigation(app)
+    setup_downloads(app)
     setup_twins(app)
     setup_trace(app)
     setup_doctests(app)

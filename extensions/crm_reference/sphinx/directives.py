@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
@@ -75,9 +76,9 @@ class ServiceDirective(ContractDirective):
         parts = self.docname.split("/")
         return parts[1] if len(parts) > 1 and parts[0] == "services" else ""
 
+    @abstractmethod
     def render(self, service: Service) -> Sequence[nodes.Node]:
         """Return what the directive prints for a service."""
-        raise NotImplementedError
 
 
 class CatalogueDirective(ContractDirective):
@@ -91,9 +92,9 @@ class CatalogueDirective(ContractDirective):
         note_all_services(self.env)
         return list(self.render())
 
+    @abstractmethod
     def render(self) -> Sequence[nodes.Node]:
         """Return what the directive prints."""
-        raise NotImplementedError
 
 
 def add_directives(app: Sphinx, directives: Mapping[str, type[ContractDirective]]) -> None:

@@ -75,7 +75,7 @@ class CrmDomain(Domain):
     @property
     def objects(self) -> dict[tuple[str, str], list[Entry]]:
         """Places of each (kind, name), the best first."""
-        return self.data["objects"]  # type: ignore[no-any-return]
+        return self.data["objects"]  # type: ignore[no-any-return]  # as initial_data has it
 
     def note(
         self, kind: str, name: str, docname: str, anchor: str, title: str = "", *, rank: int = 0, location: Any = None

@@ -7,14 +7,15 @@ builder runs. Nothing is written twice: the panel's template prints the block it
 from __future__ import annotations
 
 import http
-import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from docutils import nodes
 
 from crm_reference.contract import Exchange, Operation
+from crm_reference.contract.examples import DEFAULT_PRINCIPAL
 from crm_reference.exchanges.errors import ExchangeError
+from crm_reference.exchanges.literals import json_literal
 from crm_reference.exchanges.samples import TRANSPORT_HEADERS, doctest_of, samples
 from crm_reference.sphinx.rendering import Bulk, add_bulk_node
 from crm_reference.sphinx.state import get_state
@@ -23,8 +24,11 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
     from sphinx.environment import BuildEnvironment
 
-#: Headers that stand on every answer; the panel folds them away.
+#: Headers that stand on every answer; a guide tells them once, and panels leave them out.
 _EVERYWHERE = frozenset({"content-type", "ratelimit", "ratelimit-policy", "x-request-id", *TRANSPORT_HEADERS})
+
+#: Columns of an answer; what fits is written on one line.
+_WIDTH = 64
 
 
 class ExchangePanel(Bulk):
@@ -100,13 +104,13 @@ def _data(exchange: Exchange, operation: Operation, block: int) -> dict[str, Any
         "status": exchange.status,
         "status_words": status_words(exchange.status),
         "given": [_given(step) for step in exchange.given],
-        "principal": exchange.principal,
+        "principal": exchange.principal if exchange.principal != DEFAULT_PRINCIPAL else "",
         "scripted": exchange.scripted is not None,
         "block": block,
         "curl": code.get("curl", ""),
         "javascript": code.get("javascript", ""),
         "answer": _answer(exchange),
-        "request": "" if recorded or exchange.request.body is None else json.dumps(exchange.request.body, indent=2),
+        "request": "" if recorded or exchange.request.body is None else json_literal(exchange.request.body, _WIDTH),
     }
 
 
@@ -132,12 +136,9 @@ def _answer(exchange: Exchange) -> dict[str, Any] | None:
     if isinstance(body, str) and "json" not in media:
         text, language = body, "text"
     else:
-        text = json.dumps(body, indent=2, ensure_ascii=False) if body is not None else ""
+        text = json_literal(body, _WIDTH) if body is not None else ""
     return {
         "headers": [(n, v) for n, v in recorded.headers.items() if n.lower() not in _EVERYWHERE],
-        "everywhere": [
-            (n, v) for n, v in recorded.headers.items() if n.lower() in _EVERYWHERE and n.lower() not in TRANSPORT_HEADERS
-        ],
         "media": media,
         "text": text,
         "language": language,

@@ -152,14 +152,14 @@ class MarkdownWriter(nodes.SparseNodeVisitor):
         self._block(self._inline(node))
         raise nodes.SkipNode
 
-    def visit_Bulk(self, node: Bulk) -> None:  # noqa: N802
+    def visit_Bulk(self, node: Bulk) -> None:  # noqa: N802  (as above)
         """Print bulk by its template."""
         text = _BLANKS.sub("\n\n", render(node, Page("md", self._builder.env, self._builder, self._docname)))
         if text.strip():
             self._block(text)
         raise nodes.SkipNode
 
-    visit_ExchangePanel = visit_Bulk  # noqa: N815
+    visit_ExchangePanel = visit_Bulk  # noqa: N815  (as above)
 
     def unknown_visit(self, node: nodes.Node) -> None:
         """Walk through what has no form of its own."""

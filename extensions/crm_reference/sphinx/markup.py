@@ -44,7 +44,7 @@ def tex_code(text: str, /) -> str:
     """Return text as LaTeX code that may break after punctuation and within long tokens, so that it stays in its column."""
     marked = _LONG.sub(lambda m: "\x01".join(m[0][i : i + 12] for i in range(0, len(m[0]), 12)), text)
     escaped = tex(marked).replace("\x01", r"\allowbreak{}")
-    for mark in (".", "/", "-", ",", ":", r"\_", r"\{", "?", "=", r"\&"):
+    for mark in (".", "/", r"\sphinxhyphen{}", ",", ":", r"\_", r"\{", "?", "=", r"\&"):
         escaped = escaped.replace(mark, mark + r"\allowbreak{}")
     return rf"\sphinxcode{{\sphinxupquote{{{escaped}}}}}"
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from docutils import nodes
 
-from crm_reference.contract import Contract, Node, Operation, Parameter, Response, Service
+from crm_reference.contract import Contract, Node, Operation, Parameter, Policy, Response, Service
 from crm_reference.sphinx import words
 from crm_reference.sphinx.domain import CrmDomain
 from crm_reference.sphinx.exchanges import anchor_of, exchange_panel, status_words
 from crm_reference.sphinx.lookups import Lookups
-from crm_reference.sphinx.markup import to_nodes
+from crm_reference.sphinx.markup import reference_node, to_nodes
 from crm_reference.sphinx.rendering import bulk, make_namer
 from crm_reference.sphinx.trees import Field, build_tree, schema_name
 
@@ -61,6 +61,8 @@ class OperationWriter:
         return bulk(template, data, self._docname, text)
 
     def _main(self, operation: Operation) -> Iterator[nodes.Node]:
+        if operation.deprecated:
+            yield self._farewell(operation)
         yield from to_nodes(operation.description, self._namer)
         if operation.security_note or operation.public:
             yield self._heading("Security considerations")
@@ -81,6 +83,15 @@ class OperationWriter:
                 data = {"anchor": f"{operation.id}.body", "media": media, "tree": tree, "required": operation.body.required}
                 yield self._bulk("body", data, tree.text())
         yield from self._answers(operation)
+
+    def _farewell(self, operation: Operation) -> nodes.Node:
+        """Return what replaces a deprecated operation and when it ends, as far as its document says so."""
+        by, ends = operation.node.get("x-replaced-by"), operation.node.get("x-sunset")
+        text = f"Deprecated{f': it stops answering on {ends}' if ends else ''}."
+        paragraph = nodes.paragraph("", text, classes=["op-deprecated"])
+        if by:
+            paragraph += [nodes.Text(" Use "), reference_node("operation", str(by), code=True), nodes.Text(" instead.")]
+        return paragraph
 
     def _heading(self, text: str) -> nodes.rubric:
         return nodes.rubric("", text, classes=["op-heading"])
@@ -190,7 +201,7 @@ def head(operation: Operation, lookups: Lookups) -> dict[str, Any]:
     if operation.profile:
         badges.append(("profile", operation.profile, "Follows this protocol's RFC in place of the house style", "", ""))
     if operation.deprecated:
-        badges.append(("deprecated", "deprecated", "Will stop answering; see the description", "", ""))
+        badges.append(("deprecated", "deprecated", "Will stop answering; see below", "", ""))
     exchanges = lookups.exchanges_of(operation.id)
     if exchanges:
         scripted = any(e.scripted is not None for e in exchanges)
@@ -227,18 +238,25 @@ def facts(operation: Operation, contract: Contract) -> dict[str, Any]:
         conditional.append("`If-Match` is demanded" if needed else "`If-Match` is honoured")
     if "If-None-Match" in names:
         conditional.append("`If-None-Match` answers 304")
-    capabilities = [c for group in service.manifest.charter.values() for c in group if operation.id in c.operations]
     return {
-        "id": operation.id,
         "conditional": conditional,
         "consistency": operation.consistency,
-        "policy": policy,
-        "policy_name": operation.policy,
-        "window": _window(policy.window_seconds) if policy else "",
+        "policy": _policy(policy) if policy else None,
         "events": list(operation.events),
         "requirements": list(operation.requirements),
-        "capabilities": [c.text for c in capabilities],
         "asks": [(c.operation, c.service, c.why, c.mode) for c in service.manifest.calls if operation.id in c.used_by],
+    }
+
+
+def _policy(policy: Policy) -> dict[str, Any]:
+    """Return what is printed of a policy class; the class itself would pickle the document that it stands in."""
+    return {
+        "requests": policy.requests,
+        "window": _window(policy.window_seconds),
+        "latency": dict(policy.latency),
+        "payload_limit_bytes": policy.payload_limit_bytes,
+        "timeout_seconds": policy.timeout_seconds,
+        "caching": policy.caching,
     }
 
 

@@ -17,7 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from crm_reference.contract import Contract
-from crm_reference.sphinx import markup, words
+from crm_reference.sphinx import fields, markup, words
 from crm_reference.sphinx.highlight import highlight
 from crm_reference.sphinx.state import get_state
 from crm_reference.sphinx.trees import Field, build_tree
@@ -35,6 +35,12 @@ LANGUAGES = (("curl", "curl", "bash"), ("python", "Python", "pycon"), ("javascri
 
 #: Where a long name may break: before a capital within a word, and after punctuation.
 _BREAKS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[_/,:])(?=\w)|(?<=\.)(?=[A-Za-z])")
+
+#: Lines of an answer on paper.
+_PAPER = 40
+
+#: Shorter names fit every column whole.
+_WHOLE = 18
 
 
 class Bulk(nodes.General, nodes.Element):
@@ -92,7 +98,7 @@ class Page:
         self.docname = docname
         self.state = get_state(env.config)
         self.contract = self.state.contract
-        self._domain: CrmDomain = env.domains["crm"]  # type: ignore[assignment]
+        self._domain: CrmDomain = env.domains["crm"]  # type: ignore[assignment]  # our own domain
         self._namer = make_namer(self.contract)
         self._cache = self.state.root / ".cache" / "highlight.sqlite"
 
@@ -115,6 +121,11 @@ class Page:
             target = target.replace(".html", ".md")
         return f"{target}#{anchor}" if anchor else target
 
+    def file(self, path: str) -> str:
+        """Return the address of a file of the output as seen from this page."""
+        top, slash, _ = self.builder.get_relative_uri(self.docname, str(self.builder.config.root_doc)).rpartition("/")
+        return f"{top}{slash}{path}"
+
     def wrap(self, kind: str, name: str, shown: str) -> str:
         """Return ready markup with a link around it, or as it is where the object has no place."""
         return self._wrap(kind, self.href(kind, name), shown)
@@ -126,7 +137,7 @@ class Page:
             return rf"\hyperref[\detokenize{{{address}}}]{{{shown}}}"
         if self.format == "md":
             return f"[{shown}]({address})"
-        return f'<a class="crm-ref crm-ref-{kind}" href="{html.escape(address)}">{shown}</a>'
+        return f'<a href="{html.escape(address)}">{shown}</a>'
 
     def link(self, kind: str, name: str, text: str = "") -> Markup:
         """Return a link with its text; without a text, the name as code."""
@@ -145,7 +156,8 @@ class Page:
             return Markup(markup.tex_code(str(text)))
         if self.format == "md":
             return Markup(words.code(str(text)))
-        return Markup(f"<code>{_BREAKS.sub('<wbr>', html.escape(str(text), quote=False))}</code>")
+        shown = html.escape(str(text), quote=False)
+        return Markup(f"<code>{_BREAKS.sub('<wbr>', shown) if len(shown) > _WHOLE else shown}</code>")
 
     def cell(self, spans: Sequence[tuple[str, str, str, str]]) -> Markup:
         """Return a cell of :mod:`.tables`."""
@@ -212,6 +224,23 @@ class Page:
             f"{highlight(code, language, self._cache)}</pre></div></div>"
         )
 
+    def sample(self, code: str, language: str, *, coloured: bool) -> Markup:
+        """Return the inside of a block in a panel.
+
+        :param coloured: Whether it is highlighted now. A page has hundreds of samples, and colours are two thirds of their markup;
+            where this is false, a script colours them when they are opened.
+        """
+        code = code.rstrip("\n")
+        if coloured:
+            return Markup(highlight(code, language, self._cache))
+        return Markup(code.replace("&", "&amp;").replace("<", "&lt;"))
+
+    def cut(self, code: str) -> tuple[str, int]:
+        """Return code as far as paper shows it, and how many lines are left out."""
+        lines = code.rstrip("\n").split("\n")
+        kept = lines if len(lines) <= _PAPER + 5 else lines[:_PAPER]  # a rest of a few lines isn't worth a remark
+        return "\n".join(kept), len(lines) - len(kept)
+
     def tree(self, name: str) -> Field | None:
         """Return the tree of a named schema that has no section in this build; ``None`` for an unknown one."""
         schema = self.contract.schemas.get(name)
@@ -250,7 +279,7 @@ def _jinja(format: str) -> Environment:
     environment = Environment(
         loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=format == "html"
     )
-    environment.globals["words"] = words
+    environment.globals.update(words=words, fields=fields)
     return environment
 
 

@@ -37,11 +37,13 @@ class Settings:
     :param root: Folder of ``source_specs`` and ``examples``, relative to ``conf.py``.
     :param results: Where the doctest builder leaves ``results.json``, relative to the root.
     :param twins: Whether each page gets a Markdown twin, and the site an ``llms.txt``.
+    :param downloads: Whether the files that readers download are written beside the pages.
     """
 
     root: str = "."
     results: str = "_build/doctest/results.json"
     twins: bool = True
+    downloads: bool = True
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,9 @@ from crm_reference.sphinx.rendering import Bulk, bulk
 Span = tuple[str, str, str, str]
 Cell = tuple[Span, ...]
 
+#: A phone's line holds so many letters; a table whose longest words need less is not made wider than the screen.
+_PHONE = 44
+
 
 def md(text: object) -> Cell:
     """Return a cell of one CommonMark phrase."""
@@ -96,9 +99,11 @@ def table(
     :param widths: Shares of the line on paper; equal where empty.
     :param matrix: Whether it has many narrow columns.
     """
+    columns = zip(*(r.cells for r in rows if not r.group), strict=True)
+    narrow = sum(max(map(_longest, (head, *map(_words, column)))) for head, column in zip(heads, columns, strict=False)) < _PHONE
     shares = list(widths) or [100 // len(heads)] * len(heads)
     text = " ".join(_words(cell) for r in rows for cell in r.cells)
-    data = {"title": title, "heads": list(heads), "rows": list(rows), "widths": shares, "matrix": matrix}
+    data = {"title": title, "heads": list(heads), "rows": list(rows), "widths": shares, "matrix": matrix, "narrow": narrow}
     return bulk("table", data, docname, text)
 
 
@@ -128,6 +133,10 @@ def facts(pairs: Sequence[tuple[str, Cell]], docname: str) -> Bulk:
     """Return a list of terms, each with what holds."""
     kept = [(term, cell) for term, cell in pairs if cell]
     return bulk("pairs", {"pairs": kept}, docname, " ".join(f"{t} {_words(c)}" for t, c in kept))
+
+
+def _longest(text: str) -> int:
+    return max(map(len, text.split()), default=0)
 
 
 def _words(cell: Cell) -> str:

@@ -51,10 +51,10 @@ class Covers(SphinxDirective):
         """Show the IDs as links, and leave their section to be found once the page is whole."""
         ids = [id for text in (*self.arguments, *self.content) for id in text.split()]
         mark = covers(requirements=ids, line=self.lineno)
-        paragraph = nodes.paragraph("", "", classes=["crm-covers"])
+        paragraph = nodes.paragraph("", "Covers ", classes=["crm-covers"])
         for index, id in enumerate(ids):
             if index:
-                paragraph += nodes.Text(" ")
+                paragraph += nodes.Text(" \N{MIDDLE DOT} ")
             paragraph += reference_node("requirement", id, code=True)
         mark += paragraph
         return [mark]
@@ -71,7 +71,7 @@ class TraceDomain(Domain):
     @property
     def pages(self) -> dict[str, list[tuple[str, Section]]]:
         """Facet and section, by page."""
-        return self.data["sections"]  # type: ignore[no-any-return]
+        return self.data["sections"]  # type: ignore[no-any-return]  # as initial_data has it
 
     def sections(self) -> dict[str, tuple[Section, ...]]:
         """Return the sections by the ID that they name, in the order of pages."""

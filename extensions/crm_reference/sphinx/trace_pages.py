@@ -6,6 +6,7 @@ known only when every page was read, so :class:`ViewWriter` makes them when the 
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 
 from docutils import nodes
@@ -40,9 +41,9 @@ class TraceDirective(ContractDirective):
         note_documents(self.env, ["source_specs/requirements.yaml"])
         return list(self.render())
 
+    @abstractmethod
     def render(self) -> Sequence[nodes.Node]:
         """Return what the directive prints."""
-        raise NotImplementedError
 
     def view(self, view: str, subject: str = "") -> TraceView:
         """Return a place for a table."""

@@ -5,9 +5,10 @@ Pure: it reads the contract's nodes and gives picklable data.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from crm_reference.contract import Node
 from crm_reference.sphinx import words
@@ -16,9 +17,8 @@ from crm_reference.sphinx import words
 _DEPTH = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One field, or one value that is not an object.
+class Field(NamedTuple):
+    """One field, or one value that is not an object. A named tuple, since doctrees hold thousands and pickle it fastest.
 
     :param path: Dotted path from the tree's root: ``address.city``, ``items.email``; the field's anchor is made of it.
     :param type: Type in words.
@@ -67,8 +67,7 @@ class Field:
         return " ".join(filter(None, parts))
 
 
-@dataclass(frozen=True, slots=True)
-class Branch:
+class Branch(NamedTuple):
     """One shape of several: a branch of ``oneOf`` or ``anyOf``."""
 
     title: str
@@ -93,7 +92,12 @@ def build_tree(node: Node, /, *, linked: Collection[str] = (), name: str = "") -
     :param linked: Names of schemas that have a section of their own; they are named, not expanded. The root always is.
     :param name: Name of the root; empty for a body.
     """
-    return _Builder(frozenset(linked)).field(name, node, "", required=False, seen=(), root=True)
+    return _build_tree(node, frozenset(linked), name)
+
+
+@functools.lru_cache(maxsize=8_192)
+def _build_tree(node: Node, linked: frozenset[str], name: str) -> Field:
+    return _Builder(linked).field(name, node, "", required=False, seen=(), root=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +192,7 @@ class _Builder:
             when=when,
             description=below.description,
             linked=below.linked,
-            fields=below.fields or (() if below.linked else (replace(below, name=below.type),)),
+            fields=below.fields or (() if below.linked else (below._replace(name=below.type),)),
         )
 
 

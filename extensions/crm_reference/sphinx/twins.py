@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from docutils import nodes
 
+from crm_reference.sphinx.downloads import downloads_of
 from crm_reference.sphinx.markdown import to_markdown
 from crm_reference.sphinx.state import get_state
 
@@ -56,6 +57,8 @@ def _write_lists(app: Sphinx, exception: Exception | None) -> None:
         lines += [f"## {service.title if service else (key or 'Start here').capitalize()}", ""]
         if service is not None:
             lines.append(f"- [All of {service.title} in one file]({key}.md): every page below, one after the other")
+            if state.settings.downloads:
+                lines += [f"- [{d.title}]({d.path}): {d.text}" for d in downloads_of(service)]
             ordered = sorted(docnames, key=lambda d: (not d.endswith("/index"), d))
             write_changed(out / f"{key}.md", "\n".join(_read(out / f"{d}.md") for d in ordered))
         for docname in docnames:

@@ -1,8 +1,8 @@
 """What a service offered when it was last released, and how today's differs.
 
 A snapshot is JSON in ``examples/baseline/{slug}.json``: operations with their parameters, bodies, answers, error codes and
-events, and the exchanges that clients could read. It is written once at each release by :func:`write_baseline`, committed, and never edited. What it doesn't hold, such as
-descriptions and examples, can't break a client.
+events, and the exchanges that clients could read. It is written once at each release by :func:`write_baseline`, committed, and
+never edited. What it doesn't hold, such as descriptions and examples, can't break a client.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import orjson
 
 from crm_reference.contract import Contract, Exchange, ExchangeRequest, Node, Operation, Service
 from crm_reference.contract.documents import place_of
-from crm_reference.trace.shapes import declared, json_schema, says
+from crm_reference.contract.schema_tree import declared, json_schema, says
 
 #: A service's snapshot as JSON data: ``version``, ``operations``, ``events`` and ``exchanges``.
 Snapshot = Mapping[str, Any]

@@ -31,7 +31,7 @@ _DECIDING = (
     "exchanges/**/*.py",
     "contract/*.py",
     "trace/subjects.py",
-    "trace/shapes.py",
+    "trace/baseline.py",
     "trace/rules/laws.py",
 )
 

@@ -74,5 +74,5 @@ class Gap:
     location: Location
 
     def __str__(self) -> str:
-        place = self.location if isinstance(self.location, str) else f"{self.location[0]}:{self.location[1]}"
+        place = self.location if isinstance(self.location, str) else f"docs/{self.location[0]}.md:{self.location[1]}"
         return f"{place}: {self.message} [trace.{self.subtype.value}]"

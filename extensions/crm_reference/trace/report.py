@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from crm_reference.contract import Contract, load
+from crm_reference.contract.figures import Figure, share
 from crm_reference.trace.baseline import read_baselines
 from crm_reference.trace.coverage import FacetReport, Report, assess
 from crm_reference.trace.evidence import LAWS, RESULTS, Sections, read_laws, read_results
@@ -19,6 +20,9 @@ from crm_reference.trace.universal import Context, decide, load_rules
 
 #: Exit codes of ``crm-reference check``; 2 is click's for wrong usage.
 EXIT_COVERED, EXIT_GAPS, EXIT_USAGE = 0, 1, 2
+
+#: Least share of operations whose answers are computed from state; the rest are answered from a script.
+LEAST_LIVE = 0.95
 
 #: Type and link fields of needs.json, as sphinx-needs knows them.
 _NEED_TYPES = {"requirement": "req", "criterion": "criterion", "facet": "facet"}
@@ -80,6 +84,20 @@ def _counts(report: Report, below: str) -> str:
 
 
 _STATE_WORDS = ((State.covered, "covered"), (State.gap, "with gaps"), (State.open, "open"))
+
+
+def proof_figures(root: Path, contract: Contract, /) -> tuple[Figure, Figure]:
+    """Return the share of operations that an example reached live, and of capabilities that are proved.
+
+    :param root: The project's root, whose ``_build`` holds the results of the examples; without these nothing counts.
+    """
+    results = read_results(root / RESULTS) or {}
+    live = {hit.operation for result in results.values() if result.passed for hit in result.hits if hit.live}
+    capabilities = [c for facet in gate(root, contract).facets.values() for c in facet.capabilities]
+    return (
+        share("operations that examples reached live", {o: "" if o in live else "none" for o in contract.operations}, LEAST_LIVE),
+        share("capabilities that are proved", {c.capability.id: "" if c.proved else "no proof" for c in capabilities}),
+    )
 
 
 def by_service(contract: Contract, report: Report, /) -> dict[str, list[FacetReport]]:

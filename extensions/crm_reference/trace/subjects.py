@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from crm_reference.contract import Call, Contract, Exchange, Hearing, Node, Operation, Place, Resource, Service
 from crm_reference.contract.documents import place_of
-from crm_reference.trace.shapes import Spot, declared, json_schema, says, used
+from crm_reference.contract.schema_tree import Spot, declared, json_schema, says, used
 
 #: Behaviours that make, change or remove one record.
 WRITES = frozenset({"create", "update", "replace", "delete", "restore", "upsert"})

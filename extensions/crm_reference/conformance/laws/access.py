@@ -6,8 +6,8 @@ import jwt
 
 from crm_reference.conformance.laws.lab import Case, Lab, code_of, demand, describe, law
 from crm_reference.contract import Contract
+from crm_reference.contract.schema_tree import json_schema
 from crm_reference.emulator import Response
-from crm_reference.trace.shapes import json_schema
 from crm_reference.trace.subjects import guarded
 
 

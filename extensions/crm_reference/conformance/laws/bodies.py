@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -10,8 +11,8 @@ import orjson
 from crm_reference.conformance.laws.bounds import inside, outside
 from crm_reference.conformance.laws.lab import Broken, Case, Lab, Skipped, demand, describe, entries_of, law, parts, put, split
 from crm_reference.contract import Node
+from crm_reference.contract.schema_tree import Spot, branches, choose, json_schema, says, used
 from crm_reference.emulator import Response
-from crm_reference.trace.shapes import Spot, branches, choose, json_schema, says, used
 
 #: A value of each JSON type, for sending the wrong one.
 _SAMPLES: dict[str, Any] = {
@@ -22,6 +23,10 @@ _SAMPLES: dict[str, Any] = {
     "array": [],
     "object": {},
 }
+
+
+#: Where the item of a batch begins in a pointer.
+_ITEM = re.compile(r"#/(?:items|ids)/(\d+)(?=/|$)")
 
 
 @law("minimal-body")
@@ -178,18 +183,33 @@ def _admits(node: Node, name: str) -> bool:
     return name in types or (name == "integer" and "number" in types)
 
 
-def _refused(lab: Lab, case: Case, body: Any, pointer: str, codes: set[str]) -> Response:
+def _refused(lab: Lab, case: Case, body: Any, pointer: str, codes: set[str]) -> None:
     case.rewind()
     before = lab.state()
+    item = _ITEM.match(pointer) if case.operation.behaviour.startswith("batch_") else None
+    if item is not None:
+        _refused_item(case, body, int(item[1]), "#" + pointer[item.end() :], codes)
+        if "atomic" not in _schema(case).resolved().get("properties", {}):
+            return
+        case.rewind()
+        body = {**body, "atomic": True}
     response = case.send(body)
-    said = [(e.get("pointer"), e["code"]) for e in entries_of(response)]
-    fits = any(code in codes and _covers(place, pointer) for place, code in said)
-    demand(
-        response.status == 422 and fits,
-        f"422 with {' or '.join(sorted(codes))} at {pointer} was expected, and {describe(response)} came",
-    )
+    _blamed(response, response.status, entries_of(response), pointer, codes)
     demand(lab.state() == before, "the state changed")
-    return response
+
+
+def _refused_item(case: Case, body: Any, index: int, pointer: str, codes: set[str]) -> None:
+    """Demand that a batch answers for each item, and refuses the one whose schema is broken."""
+    response = case.send({name: value for name, value in body.items() if name != "atomic"})
+    demand(response.status == 207, f"207 with a result for each item was expected, and {describe(response)} came")
+    result = response.json()["results"][index]
+    _blamed(response, result["status"], result.get("problem", {}).get("errors", ()), pointer, codes)
+
+
+def _blamed(response: Response, status: int, entries: Iterable[Mapping[str, Any]], pointer: str, codes: set[str]) -> None:
+    fits = any(e["code"] in codes and _covers(e.get("pointer"), pointer) for e in entries)
+    expected = f"422 with {' or '.join(sorted(codes))} at {pointer} was expected"
+    demand(status == 422 and fits, f"{expected}, and {describe(response)} came")
 
 
 def _covers(place: Any, pointer: str) -> bool:

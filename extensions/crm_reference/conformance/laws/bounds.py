@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.errors import HypothesisException
 
 from crm_reference.contract import Node
-from crm_reference.trace.shapes import says
+from crm_reference.contract.schema_tree import says
 
 _SETTINGS = settings(
     database=None,

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from crm_reference.conformance.laws.lab import Case, Lab, Skipped, demand, describe, entries_of, law, parts, split
 from crm_reference.contract import Resource
+from crm_reference.emulator import Response
 from crm_reference.trace.subjects import record_parameters
 
 #: What a path parameter may be sent in place of an ID, percent-encoded as it goes over the wire.
@@ -95,8 +96,21 @@ def hostile_url(lab: Lab, subject: str) -> None:
         _set(body, spot, url)
         response = case.send(body)
         place = "#/" + "/".join(spot)
-        refused = [e for e in entries_of(response) if e.get("pointer") == place]
-        demand(response.status == 422 and bool(refused), f"{url} at {place} got {describe(response)}")
+        demand(place in _blamed(response, spot[:2]), f"{url} at {place} got {describe(response)}")
+
+
+def _blamed(response: Response, item: list[str]) -> set[str]:
+    """Return the places that a 422 blames, those of a batch's item included.
+
+    :param item: The first two parts of the pointer, ``items`` and a number where it leads into an item.
+    """
+    if response.status == 422:
+        return {str(e.get("pointer")) for e in entries_of(response)}
+    if response.status != 207 or item[0] != "items":
+        return set()
+    result = response.json()["results"][int(item[1])]
+    errors = result.get("problem", {}).get("errors", ()) if result["status"] == 422 else ()
+    return {f"#/items/{item[1]}{str(e.get('pointer')).removeprefix('#')}" for e in errors}
 
 
 def _first_like(wanted: Iterable[str]) -> list[str]:

@@ -78,33 +78,37 @@ def pages_while_writing(lab: Lab, operation: str) -> None:
     seen: list[str] = []
     gone: set[str] = set()
     cursor, writable = "", case.operation.behaviour in ("list", "search") and collection in lab.contract.resources
-    for _ in range(_MOST):
+    for number in range(_MOST):
         page = _page(case, 2, cursor)
         seen += [_key(e) for e in page.json()["data"]]
         cursor = page.json().get("next_cursor", "")
         if not page.json()["has_more"]:
             break
         if writable:
-            gone |= _disturb(lab, tenant, collection, seen)
+            gone |= _disturb(lab, tenant, collection, seen, number)
     demand(len(set(seen)) == len(seen), "an entry stands in two pages")
     missing = before - set(seen) - gone
     demand(not missing, f"{len(missing)} entries that were there all the time stand in no page")
 
 
-def _disturb(lab: Lab, tenant: str, collection: str, seen: list[str]) -> set[str]:
-    """Create one record, change one, delete one that the walk has passed."""
+def _disturb(lab: Lab, tenant: str, collection: str, seen: list[str], number: int) -> set[str]:
+    """Change one record that the walk has passed and, in turns, delete one or create one.
+
+    One of each at once would leave every other record in its place, and show nothing.
+
+    :return: What was deleted.
+    """
     store = lab.engine.world.store
     records = store.select(tenant, collection)
     passed = [r for r in records if r.id in seen]
     if not passed:
         return set()
-    prefix = lab.contract.resources[collection].prefix
-    fresh = dict(passed[-1].doc)
-    fresh["id"] = lab.engine.clock.new_id(prefix)
-    store.put(tenant, Record(collection, fresh["id"], 1, fresh))
     touched = passed[-1]
     store.put(tenant, Record(collection, touched.id, touched.version + 1, touched.doc))
-    if len(passed) > 1:
+    if number % 2:
+        id = lab.engine.clock.new_id(lab.contract.resources[collection].prefix)
+        store.put(tenant, Record(collection, id, 1, {**touched.doc, "id": id}))
+    elif len(passed) > 1:
         store.remove(tenant, collection, passed[0].id)
         return {passed[0].id}
     return set()

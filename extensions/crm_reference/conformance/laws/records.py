@@ -161,10 +161,14 @@ def mirror(lab: Lab, collection: str) -> None:
         demand(response.status == 200, f"{operation.id} got {describe(response)}")
         return response.json()
 
+    create = lab.model(_operation(lab, collection, "create").id)
+    names = {k: v for k, v in create.body.items() if isinstance(v, str) and k.endswith("name")}
+    lab.engine.reset()
     cursor = _drain(get, feed, "", {})
     copy = {r["id"]: r for r in get(listing, limit="200")["data"]}
-    _write_at_random(lab, collection, headers)
-    _drain(get, feed, cursor, copy)
+    for _ in _random_writes(lab, collection, headers, names):
+        # What the copy has taken over must also go: a feed that is read once, at the end, would not show it.
+        cursor = _drain(get, feed, cursor, copy)
     present = {r["id"]: r for r in get(listing, limit="200")["data"]}
     demand(
         copy == present, f"mirror and list differ in {sorted(k for k in {*copy, *present} if copy.get(k) != present.get(k))[:3]}"
@@ -188,27 +192,26 @@ def _drain(get: Callable[..., Any], feed: Operation, cursor: str, copy: dict[str
     raise Broken("the feed has no end")
 
 
-def _write_at_random(lab: Lab, collection: str, headers: dict[str, str]) -> None:
-    """Make sixty writes with a fixed seed: creations, changes, deletions and restorations."""
+def _random_writes(lab: Lab, collection: str, headers: dict[str, str], names: dict[str, str]) -> Iterator[None]:
+    """Make 200 writes with a fixed seed: creations, changes, deletions and restorations; stop after each ten."""
     dice = random.Random(8640)
-    create = lab.model(_operation(lab, collection, "create").id)
-    body = {k: v for k, v in create.body.items() if isinstance(v, str) and k.endswith("name")}
-    lab.engine.reset()
     has = {o.behaviour: o for o in lab.contract.operations.values() if o.resource == collection}
     ids: list[str] = []
-    for number in range(60):
+    for number in range(200):
         choice = dice.choice(["create", "create", "update", "delete", "restore"])
         if choice == "create" or not ids:
-            made = {k: f"{v} {number}"[:80] for k, v in body.items()}
+            made = {k: f"{v} {number}"[:80] for k, v in names.items()}
             request = Request("POST", "/v1" + has["create"].path, (), headers, orjson.dumps(made))
             response = lab.send(has["create"], request)
             if response.status == 201:
                 ids.append(response.json()["id"])
         elif choice in has:
             path = f"/v1{has['create'].path}/{dice.choice(ids)}" + ("/restore" if choice == "restore" else "")
-            change = orjson.dumps({next(iter(body)): f"Changed {number}"}) if choice == "update" else b""
+            change = orjson.dumps({next(iter(names)): f"Changed {number}"}) if choice == "update" else b""
             patch = {**headers, "content-type": "application/merge-patch+json"} if choice == "update" else headers
             lab.send(has[choice], Request(has[choice].method, path, (), patch, change))
+        if number % 10 == 9:
+            yield
 
 
 @finds("rule-removed")

@@ -11,8 +11,8 @@ import orjson
 
 from crm_reference.conformance.laws.lab import Case, Lab, Skipped, at, demand, describe, finds, law, put
 from crm_reference.contract import Contract, Operation
+from crm_reference.contract.schema_tree import json_schema, says, used
 from crm_reference.emulator import Response
-from crm_reference.trace.shapes import json_schema, says, used
 from crm_reference.trace.subjects import model_exchange, record_parameters
 
 _ID_PATTERN = re.compile(r"^\^(?P<prefix>[a-z]{3})_\[0-7\]")

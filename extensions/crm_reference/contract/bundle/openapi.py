@@ -12,6 +12,9 @@ from crm_reference.contract.validation import Validators
 
 #: The headers of every answer.
 STANDARD_HEADERS = ("X-Request-Id", "RateLimit-Policy", "RateLimit")
+#: Those of every problem.
+_PROBLEM_HEADERS = ("Content-Language",)
+PROBLEM_JSON = "application/problem+json"
 _TOP = ("openapi", "info", "servers", "tags")
 
 
@@ -63,6 +66,8 @@ def _operation(contract: Contract, operation: Operation, inliner: Inliner, valid
             copied[key] = inliner.copy(node.resolved())
         else:
             copied[key] = inliner.copy(node)
+    if operation.errors:
+        copied["x-errors"] = list(operation.errors)  # those too that the rules of its schema imply
     _add_request_examples(copied, operation, exchanges, validators)
     _add_response_examples(copied["responses"], exchanges)
     _add_problems(contract, copied["responses"], operation)
@@ -72,7 +77,8 @@ def _operation(contract: Contract, operation: Operation, inliner: Inliner, valid
 def _response(status: str, node: Node, inliner: Inliner) -> dict[str, Any]:
     """Copy a response in place, since its examples are those of one operation, and add the standard headers."""
     found: dict[str, Any] = inliner.copy(node.resolved())
-    headers = {name: {"$ref": inliner.part("headers.yaml", name)} for name in STANDARD_HEADERS}
+    names = (*STANDARD_HEADERS, *(_PROBLEM_HEADERS if PROBLEM_JSON in found.get("content", {}) else ()))
+    headers = {name: {"$ref": inliner.part("headers.yaml", name)} for name in names}
     result = {"description": found.get("description", status), "headers": found.get("headers", {}) | headers}
     return result | {k: v for k, v in found.items() if k not in result}
 

@@ -44,6 +44,7 @@ def _item(contract: Contract, operation: Operation) -> dict[str, Any]:
     if operation.public:
         request["auth"] = {"type": "noauth"}
     return {
+        "id": operation.id,
         "name": operation.summary,
         "request": {**request, "description": operation.description},
         "response": [_answer(operation, e) for e in exchanges if e.recorded],

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from crm_reference.contract.model import Contract, ErrorCode, Operation, Parameter
-from crm_reference.contract.schema_tree import members
+from crm_reference.contract.manifest_model import ErrorCode
+from crm_reference.contract.model import Contract, Operation, Parameter
+from crm_reference.contract.schema_tree import declared
 
 REQUEST_ID = "req_01KDVDNA000000000000000101"
 _MERGED_INTO = "_01KDVDNA000000000000000002"
+_BRANCH = re.compile(r"<[^>]*>")
 
 
 def example_path(operation: Operation) -> str:
@@ -138,9 +141,10 @@ def _unreadable(operation: Operation, call: str) -> Iterator[tuple[str, str, dic
 def _first_pointer(operation: Operation, name: str = "") -> str:
     """Return the pointer of a member of the body, the named one or else the first that is required."""
     for node in operation.body.media.values() if operation.body else ():
-        for member in members(node):
-            if member.pointer.count("/") == 1 and (member.pointer == f"/{name}" if name else member.required):
-                return f"#{member.pointer}"
+        for spot in declared(node).values():
+            pointer = _BRANCH.sub("", spot.generic)
+            if pointer.count("/") == 1 and (pointer == f"#/{name}" if name else spot.required):
+                return pointer
     return "" if name else "#"
 
 

@@ -22,6 +22,7 @@ from crm_reference.contract.lint import (
     schemas,
     vocabulary,
 )
+from crm_reference.contract.lint.form import FORM_ERRORS, malformed
 from crm_reference.contract.lint.open import open_references
 from crm_reference.contract.lint.registry import RULES, LintRule
 from crm_reference.contract.lint.survey import Survey
@@ -52,12 +53,21 @@ def lint(contract: Contract, /, *, service: str = "") -> list[Finding]:
     :param service: Slug; keeps only the findings in that service's documents and examples. Empty keeps all.
     :return: The findings, sorted by file, line and rule; empty where the contract keeps the style.
     """
-    survey = Survey(contract)
-    found = set(RULES["ref.dangling"].findings(survey))
-    if not found:  # other rules follow references
-        found = {f for rule in RULES.values() for f in rule.findings(survey)}
+    found = _found(contract)
     if service:
         parts: tuple[str, ...] = (f"source_specs/{service}/", f"examples/{service}.yaml", f"examples/{service}/")
         parts += (f"examples/world/{service}.yaml", f"examples/vectors/{service}/", f"examples/recorded/{service}.json")
         found = {f for f in found if f.place.document.name.startswith(parts)}
     return sorted(found, key=lambda f: (f.place.document.name, f.place.line, f.rule, f.message))
+
+
+def _found(contract: Contract) -> set[Finding]:
+    survey = Survey(contract)
+    try:
+        # other rules follow references
+        return set(RULES["ref.dangling"].findings(survey)) or {f for rule in RULES.values() for f in rule.findings(survey)}
+    except FORM_ERRORS:
+        found = set(malformed(contract.library.root))
+        if not found:
+            raise
+        return found

@@ -3,37 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-from crm_reference.contract.documents import Node
 from crm_reference.contract.lint.registry import Problem, rule
 from crm_reference.contract.lint.survey import Survey
-from crm_reference.contract.schema_tree import branches, members
-
-#: A property of a body and the union's form in which it was sent.
-Use = tuple[str, str]
-
-
-def used_members(node: Node, value: Any, /, prefix: str = "", branch: str = "") -> Iterator[Use]:
-    """Yield the properties that a value uses, named as :func:`~crm_reference.contract.schema_tree.members` names them."""
-    schema = node.resolved()
-    if isinstance(value, dict):
-        forms = branches(schema)
-        if forms:
-            name = schema.get("discriminator", {}).get("propertyName", "")
-            for form in forms:
-                if value.get(name) in form.values:
-                    yield from used_members(form.node, value, prefix, form.name)
-        properties = schema.get("properties", {})
-        for key, item in value.items():
-            if key in properties:
-                yield f"{prefix}/{key}", branch
-                yield from used_members(schema.child("properties").child(key), item, f"{prefix}/{key}", branch)
-            elif isinstance(schema.get("additionalProperties"), dict):
-                yield from used_members(schema.child("additionalProperties"), item, prefix + "/{}", branch)
-    elif isinstance(value, list) and "items" in schema:
-        for item in value:
-            yield from used_members(schema.child("items"), item, f"{prefix}/*", branch)
+from crm_reference.contract.schema_tree import declared, used
 
 
 @rule("coverage.success")
@@ -75,9 +48,8 @@ def check_properties(survey: Survey) -> Iterator[Problem]:
         for media, node in operation.body.media.items():
             if "json" not in media or "ndjson" in media:
                 continue
-            wanted = {(m.pointer, m.branch): None for m in members(node) if not m.schema.get("readOnly")}
-            used = {use for e in sent if e.request.body is not None for use in used_members(node, e.request.body)}
-            missing = [f"{use[0]} ({use[1]})" if use[1] else use[0] for use in wanted if use not in used]
+            shown = {s.generic for e in sent if e.request.body is not None for s in used(node, e.request.body)}
+            missing = [pointer for pointer in declared(node) if pointer not in shown]
             if missing:
                 said = ", ".join(missing[:6]) + (f" and {len(missing) - 6} more" if len(missing) > 6 else "")
                 where = survey.example_file(operation.service)

@@ -43,14 +43,19 @@ def check_facets(survey: Survey) -> Iterator[Problem]:
     for service in survey.services:
         facets = {f.id for f in survey.contract.facets() if f.service == service.slug}
         charter = set(service.manifest.charter)
-        place = _section(service, "charter").place
+        section = _section(service, "charter")
+        place = section.place
+        for facet, capabilities in section.items():
+            if not capabilities.value:
+                yield capabilities.place, f"the charter has no capability for {facet}; write each with its operations and proof"
         for facet in sorted(facets - charter):
             yield place, f"the charter has nothing for {facet}; add its capabilities"
         for facet in sorted(charter - {f.id for f in survey.contract.facets()}):
             yield place, f"the charter has {facet}, which source_specs/requirements.yaml doesn't have; correct it"
         named = {name for o in service.operations for name in o.requirements}
         for facet in sorted((facets | charter) - named):
-            yield place, f"no operation of {service.slug} names {facet}; name it in x-requirements"
+            where = section.child(facet).place if facet in section else place
+            yield where, f"no operation of {service.slug} names {facet}; name it in x-requirements"
 
 
 @rule("charter.capabilities")

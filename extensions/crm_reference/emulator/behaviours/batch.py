@@ -7,7 +7,8 @@ from typing import Any
 
 from crm_reference.emulator.behaviours.external import find_external
 from crm_reference.emulator.call import Call, Reply
-from crm_reference.emulator.messages import Problem
+from crm_reference.emulator.languages import language_of
+from crm_reference.emulator.messages import Problem, counted
 from crm_reference.emulator.problems import as_problem
 from crm_reference.emulator.records import merge_patch
 from crm_reference.emulator.store import Record
@@ -41,7 +42,7 @@ def update(call: Call) -> Reply:
             raise Problem("version_mismatch", f"if_match is {item['if_match']}, and the record's ETag is {record.etag}.")
         return 200, call.records.change(record, item["changes"], event=call.event("updated"))
 
-    return _run(call, call.body["items"], one)
+    return _run(call, call.body["items"], one, within="/changes")
 
 
 def upsert(call: Call) -> Reply:
@@ -51,7 +52,7 @@ def upsert(call: Call) -> Reply:
         key = item["external_id"]
         return write_external(call, key["system"], key["key"], item["record"])
 
-    return _run(call, call.body["items"], one)
+    return _run(call, call.body["items"], one, within="/record")
 
 
 def write_external(call: Call, system: str, key: str, body: Mapping[str, Any], /) -> tuple[int, Record]:
@@ -86,18 +87,28 @@ def _run(
     one: Callable[[Any], tuple[int, Record | None]],
     *,
     fields: Sequence[str] = (),
+    within: str = "",
 ) -> Reply:
+    """Handle the items one by one and answer with the outcome of each.
+
+    :param within: Where an item holds the record, so that what a rule says points into the item.
+    """
     atomic = bool(call.body.get("atomic"))
     results: list[dict[str, Any]] = []
     problems: list[tuple[int, Problem]] = []
     with call.world.store.transaction():
         for index, item in enumerate(items):
             try:
+                if index in call.invalid:
+                    raise call.invalid[index]
                 with call.world.store.transaction():
                     status, record = one(item)
             except Problem as problem:
+                if index not in call.invalid:
+                    problem.errors = tuple(_inside(entry, within) for entry in problem.errors)
                 problems.append((index, problem))
-                body = as_problem(call.world.contract, problem, call.new_id("req"))
+                language = language_of(call.request)
+                body = as_problem(call.world.contract, problem, call.new_id("req"), language=language)
                 results.append({"index": index, "status": body["status"], "problem": body})
                 continue
             result: dict[str, Any] = {"index": index, "status": status}
@@ -113,10 +124,19 @@ def _run(
     return Reply(207, body)
 
 
+def _inside(entry: Mapping[str, Any], within: str) -> Mapping[str, Any]:
+    place = str(entry.get("pointer", "#"))
+    return {**entry, "pointer": f"#{within}{place.removeprefix('#')}"} if within and place != "#" else entry
+
+
 def _refused(call: Call, problems: Sequence[tuple[int, Problem]], member: str) -> Problem:
     errors = []
     for index, problem in problems:
         for entry in problem.errors or ({"pointer": "#", "code": problem.code, "detail": problem.detail},):
             inside = str(entry.get("pointer", "#")).removeprefix("#")
             errors.append({"pointer": f"#/{member}/{index}{inside}", "code": entry["code"], "detail": entry["detail"]})
-    return Problem("validation_failed", f"{len(problems)} item(s) can't be handled, and nothing was written.", errors)
+    return Problem("validation_failed", f"{counted(len(problems), 'item')} can't be handled, and nothing was written.", errors)
+
+
+#: Behaviours that answer for each item, so that one which breaks its schema doesn't stop the others.
+BY_ITEM = frozenset({create, read, update, upsert, delete})

@@ -16,7 +16,7 @@ from crm_reference.emulator.clock import days_later
 from crm_reference.emulator.messages import Problem
 from crm_reference.emulator.query import Condition, Fields, Sort, parse_sort
 from crm_reference.emulator.registry import VISIBILITIES
-from crm_reference.emulator.store import Record
+from crm_reference.emulator.store import Record, member
 
 #: Query parameters that are no filters.
 _PAGING = {"limit", "cursor", "sort", "fields", "expand"}
@@ -82,9 +82,9 @@ def _scope(call: Call) -> Condition:
     condition = Condition()
     parent = call.target.parent
     if parent:
-        condition = condition.and_(Condition(f"doc->>'$.{parent['property']}' = ?", [call.path[parent["parameter"]]]))
+        condition = condition.and_(Condition(f"{member(parent['property'])} = ?", [call.path[parent["parameter"]]]))
     if call.identity.sees == "own" and call.target.owner and call.target.collection not in VISIBILITIES:
-        condition = condition.and_(Condition(f"doc->>'$.{call.target.owner}' = ?", [call.identity.user]))
+        condition = condition.and_(Condition(f"{member(call.target.owner)} = ?", [call.identity.user]))
     return condition
 
 
@@ -280,7 +280,7 @@ def _described(name: str, kind: str, table: Mapping[str, Any]) -> dict[str, Any]
     known = table.get(name)
     return {
         "name": name,
-        "type": kind,
+        "type": "list" if kind == "array" else kind,
         "is_sortable": bool(known and known.sort),
         "is_searchable": bool(known and known.search),
         "operators": list(known.operators) if known else [],

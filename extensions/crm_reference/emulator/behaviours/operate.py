@@ -10,6 +10,7 @@ from prometheus_client.openmetrics.exposition import generate_latest
 
 from crm_reference.contract import Metric as DeclaredMetric
 from crm_reference.emulator.call import Call, Reply
+from crm_reference.emulator.clock import seconds_of
 
 #: Dependency that every service has beside its neighbours.
 DATABASE = "database"
@@ -67,7 +68,7 @@ def health(call: Call) -> Reply:
 
 
 def metrics(call: Call) -> Reply:
-    """GET metrics: the manifest's metrics as OpenMetrics text, moved by the calls that this world has answered."""
+    """GET metrics: the manifest's metrics as OpenMetrics text: what this world has answered, and what its store holds."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Collector(call))
     text: str = generate_latest(registry).decode()  # type: ignore[no-untyped-call]  # the library has no types here
@@ -84,19 +85,27 @@ class _Collector:
         manifest = self._call.world.contract.services[self._call.operation.service].manifest
         return [self._family(m) for m in manifest.metrics]
 
-    def _moved(self, metric: DeclaredMetric) -> list[tuple[str, int, int]]:
-        """Return operation, status and count of what moved a metric."""
-        counts = self._call.world.metrics
-        return [(o, s, n) for (o, s), n in sorted(counts.items()) if o in metric.moves_with]
+    def _counted(self, metric: DeclaredMetric) -> dict[tuple[str, ...], int]:
+        """Count the answers that move a metric: those with its statuses, else every one where status is a label, else successes."""
+        values: dict[tuple[str, ...], int] = {} if metric.labels else {(): 0}
+        for (operation, status), number in sorted(self._call.world.metrics.items()):
+            counts = status in metric.statuses if metric.statuses else "status" in metric.labels or status < 400
+            if counts and operation in metric.moves_with:
+                key = tuple({"operation": operation, "status": str(status)}[name] for name in metric.labels)
+                values[key] = values.get(key, 0) + number
+        return values
+
+    def _measured(self, metric: DeclaredMetric) -> dict[tuple[str, ...], int]:
+        """Read a gauge from the store: how many records there are in each tenant, or how long ago the oldest was created."""
+        store, collection, now = self._call.world.store, metric.measures["collection"], seconds_of(self._call.now)
+        found = {tenant: store.find(tenant, collection, **metric.measures.get("where", {})) for tenant in store.tenants(collection)}
+        if metric.measures["value"] == "age":
+            return {(): max((now - seconds_of(r.doc["created_at"]) for records in found.values() for r in records), default=0)}
+        return {(tenant,): len(records) for tenant, records in sorted(found.items())}
 
     def _family(self, metric: DeclaredMetric) -> Metric:
-        labels = [name for name in metric.labels if name in ("operation", "status")]
-        values: dict[tuple[str, ...], int] = {}
-        for operation, status, number in self._moved(metric):
-            key = tuple({"operation": operation, "status": str(status)}[name] for name in labels)
-            values[key] = values.get(key, 0) + (number if labels or status < 400 else 0)
-        if not labels:
-            values.setdefault((), 0)
+        labels = list(metric.labels)
+        values = self._measured(metric) if metric.measures else self._counted(metric)
         if metric.type == "counter":
             family: Any = CounterMetricFamily(metric.name.removesuffix("_total"), metric.help, labels=labels)
         elif metric.type == "gauge":

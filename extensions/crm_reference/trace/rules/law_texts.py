@@ -19,7 +19,8 @@ TEXTS: Mapping[str, str] = {
     ),
     "required-absent": (
         "Send the model exchange's body without the one member: 422, with an entry of `errors` that has the member's "
-        "pointer and the code `required`; the state is as before."
+        "pointer and the code `required`; the state is as before. An item of a batch is refused by itself: 207, with that 422 as "
+        "its result; only where the batch is `atomic` the whole is 422."
     ),
     "failure-changes-nothing": (
         "Do what the exchange's `given` says, take the state, send its request: the answer has the expected status, the "
@@ -134,8 +135,8 @@ TEXTS: Mapping[str, str] = {
         "manifest is there with its type, unit and help, and there is none that the manifest doesn't name."
     ),
     "metric-moves": (
-        "Read the metric, run a successful exchange of one operation in `moves_with`, read it again: a value has changed, "
-        "and a counter never falls."
+        "Read the metric, run a successful exchange of an operation in `moves_with`, or where it has `statuses` one that ends with "
+        "one of them, read it again (an age a second later): a value has changed, and a counter never falls."
     ),
     "wrong-type": (
         "Replace the member of the model exchange's body by a value of every JSON type that its schema doesn't admit: "

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from crm_reference.contract import Node, Operation
+from crm_reference.contract.schema_tree import json_schema
 from crm_reference.trace import subjects as about
-from crm_reference.trace.shapes import json_schema
 from crm_reference.trace.universal import Context, Findings, Verdict, rule
 
 #: Percentiles that a latency target must name.

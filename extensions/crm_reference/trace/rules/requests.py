@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from crm_reference.contract import Exchange, Operation
-from crm_reference.trace.shapes import Spot, declared, json_schema, used
+from crm_reference.contract.examples import codes_in
+from crm_reference.contract.schema_tree import Spot, declared, json_schema, used
 from crm_reference.trace.subjects import is_paged
 from crm_reference.trace.universal import Context, Findings, Verdict, rule
 
@@ -118,19 +118,5 @@ def error_examples(context: Context, /) -> Verdict:
 def codes_of(exchange: Exchange, /) -> frozenset[str]:
     """Return the error codes in an exchange's recorded answer, or where there is none, those that its author expects."""
     if exchange.recorded is not None:
-        return frozenset(_codes(exchange.recorded.body))
+        return frozenset(codes_in(exchange.recorded.body))
     return frozenset(str(v) for k, v in exchange.expect.items() if k.startswith("#") and k.endswith("/code"))
-
-
-def _codes(body: Any) -> Iterator[str]:
-    """Yield the codes of a problem, of its entries, and of the problems in a batch's results."""
-    if not isinstance(body, Mapping):
-        return
-    if isinstance(body.get("code"), str):
-        yield body["code"]
-    for entry in body.get("errors", ()) if isinstance(body.get("errors"), list) else ():
-        if isinstance(entry, Mapping) and isinstance(entry.get("code"), str):
-            yield entry["code"]
-    for entry in body.get("results", ()) if isinstance(body.get("results"), list) else ():
-        if isinstance(entry, Mapping):
-            yield from _codes(entry.get("problem"))

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 import orjson
 
 from crm_reference.contract import Operation
+from crm_reference.contract.schema_tree import declared, json_schema, says, used
 from crm_reference.trace import subjects as about
-from crm_reference.trace.shapes import declared, json_schema, says, used
 from crm_reference.trace.universal import Context, Findings, Verdict, rule
 
 #: Threat by what a sentence about it has to speak of. Object access and mass assignment need a sentence, in any words.

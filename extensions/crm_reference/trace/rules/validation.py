@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 
 from crm_reference.contract import Contract, Exchange, Node, Resource, Rule
+from crm_reference.contract.schema_tree import Spot, declared, json_schema, says
 from crm_reference.trace import subjects as about
 from crm_reference.trace.rules.requests import codes_of
-from crm_reference.trace.shapes import Spot, declared, json_schema, says
 from crm_reference.trace.universal import Context, Findings, Verdict, rule
 
 #: Formats that bound a text by themselves.

@@ -11,6 +11,7 @@ from crm_reference.emulator.registry import Task, handles, task
 from crm_reference.emulator.services.contacts.jobs import maybe_trial, start, tally
 from crm_reference.emulator.services.contacts.people import check_owner, hand_over, refuse_restricted
 from crm_reference.emulator.services.contacts.selecting import CONTACTS, invalid, refused, selected
+from crm_reference.emulator.store import member
 
 
 def _expected(call: Call, found: list[str]) -> None:
@@ -71,7 +72,7 @@ def start_transfer(call: Call) -> Reply:
     if former == owner:
         raise refused("transfer_to_same_owner", "Both owners are the same user.", "#/to_owner_id")
     check_owner(call, owner, "#/to_owner_id")
-    found = selected(call, call.body.get("selection", {}), Condition("doc->>'$.owner_id' = ?", [former]))
+    found = selected(call, call.body.get("selection", {}), Condition(f"{member('owner_id')} = ?", [former]))
     return start(call, "ownership_transfer", found, _owner=owner, _reason=call.body.get("reason"))
 
 

@@ -15,7 +15,7 @@ from crm_reference.contract.schema_tree import property_node
 from crm_reference.emulator import custom_fields
 from crm_reference.emulator.call import Call, Context, Reply
 from crm_reference.emulator.jobs import failures
-from crm_reference.emulator.messages import Problem
+from crm_reference.emulator.messages import Problem, counted
 from crm_reference.emulator.query import Sort
 from crm_reference.emulator.registry import Task, computes, handles, task
 from crm_reference.emulator.rules import value_of
@@ -59,7 +59,7 @@ def _check_fields(context: Context, fields: Sequence[str]) -> None:
         if head in masked or not known:
             errors.append({"pointer": f"#/fields/{index}", "code": "unknown_field", "detail": f"{name} can't be exported"})
     if errors:
-        raise Problem("validation_failed", f"{len(errors)} field(s) can't be exported; see errors.", errors)
+        raise Problem("validation_failed", f"{counted(len(errors), 'field')} can't be exported; see errors.", errors)
 
 
 def _take(context: Context, job: dict[str, Any], id: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 from crm_reference.emulator import custom_fields
 from crm_reference.emulator.behaviours.external import find_external
 from crm_reference.emulator.call import Call, Context, Reply
-from crm_reference.emulator.messages import Problem
+from crm_reference.emulator.messages import Problem, counted
 from crm_reference.emulator.records import merge_patch
 from crm_reference.emulator.registry import Task, computes, handles, task
 from crm_reference.emulator.services.contacts.jobs import maybe_trial, start, tally
@@ -21,7 +21,7 @@ from crm_reference.emulator.services.contacts.selecting import CONTACTS, LISTS, 
 from crm_reference.emulator.store import Record, folded
 
 _DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t"}
-_MAX_ROWS = 10_000
+_MAX_ROWS = 1_000_000
 
 #: Other names of each field, as a column's key has them.
 SYNONYMS: Mapping[str, str] = {
@@ -269,7 +269,7 @@ def _validate(context: Context, schema: str, body: Mapping[str, Any]) -> None:
     found = context.world.validators.errors(context.world.contract.schemas[schema].node, body)
     if found:
         entries = [e.as_dict() for e in found]
-        raise Problem("validation_failed", f"{len(found)} field(s) of the row are not valid; see errors.", entries)
+        raise Problem("validation_failed", f"{counted(len(found), 'field')} of the row can't be taken; see errors.", entries)
 
 
 def _finish(context: Context, job: dict[str, Any], outcomes: list[Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from typing import Any
 
@@ -20,6 +20,8 @@ FINISHED = "crm.contact_job.finished.v1"
 _OPEN = ("queued", "running")
 _MEDIA = {"csv": "text/csv", "ndjson": "application/x-ndjson"}
 _VALUE_LENGTH = 200
+#: Members of a result that speak of the file.
+_OF_THE_FILE = ("file_name", "file_bytes", "content_digest")
 
 
 def start(call: Call, kind: str, items: Sequence[Any], /, **hidden: Any) -> Reply:
@@ -102,10 +104,50 @@ def _errors(job: Mapping[str, Any], failure: Mapping[str, Any]) -> list[dict[str
     return found
 
 
+def forget_people(context: Context, ids: Iterable[str], marks: Iterable[str], /) -> None:
+    """Remove people from jobs: files of exports that hold them go, and so do rows and errors that name them.
+
+    :param ids: The people's IDs.
+    :param marks: Their e-mail addresses and telephone numbers, as rows of an import have them.
+    """
+    gone, named = set(ids), {mark.lower() for mark in marks}
+    for job in context.records.find(JOBS):
+        doc = dict(job.doc)
+        if "_file" in doc and not gone.isdisjoint(doc["_items"]):
+            del doc["_file"]
+            doc["result"] = {k: v for k, v in doc["result"].items() if k not in _OF_THE_FILE}
+        if doc["kind"] == "export":
+            handled = zip(doc["_items"], doc["_outcomes"], strict=False)
+            doc["_outcomes"] = [{} if id in gone and "row" in outcome else outcome for id, outcome in handled]
+        doc["_outcomes"] = ["" if _names(outcome, gone, named) else outcome for outcome in doc["_outcomes"]]
+        if doc["status"] not in _OPEN:
+            doc["_items"] = [item for item in doc["_items"] if not _is_of(item, gone, named)]
+        if doc != job.doc:
+            context.records.replace(job, doc, touched={})
+
+
+def _names(outcome: Any, gone: Set[str], named: Set[str]) -> bool:
+    return isinstance(outcome, dict) and "_problem" in outcome and _is_of(outcome["_item"], gone, named)
+
+
+def _is_of(item: Any, gone: Set[str], named: Set[str]) -> bool:
+    """Tell whether an item is a person who is gone, or a row of an import with an address or number of such a person."""
+    if isinstance(item, dict):
+        return any(text.lower() in named for text in item.get("cells", {}).values())
+    return item in gone
+
+
 @handles("downloadContactJobResult")
 def download(call: Call) -> Reply:
     """Return the file that an export made, with its digest."""
     job = call.found.doc
     if job["kind"] != "export" or job["status"] != "succeeded":
         raise Problem("contact_job_has_no_file", f"The job is a {job['kind'].replace('_', ' ')} and {job['status']}.")
-    return Reply(200, job["_file"], {"Content-Digest": job["result"]["content_digest"]}, _MEDIA[job["_format"]])
+    if "_file" not in job:
+        raise Problem("contact_job_has_no_file", "The file was removed, since a person in it was erased. Start the export again.")
+    headers = {
+        "Content-Digest": job["result"]["content_digest"],
+        "Content-Disposition": f'attachment; filename="{job["result"]["file_name"]}"',
+        "X-Content-Type-Options": "nosniff",
+    }
+    return Reply(200, job["_file"], headers, _MEDIA[job["_format"]])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +12,7 @@ from crm_reference.emulator.behaviours import single
 from crm_reference.emulator.call import Call, Context, Reply
 from crm_reference.emulator.clock import days_later
 from crm_reference.emulator.holders import upkeep
-from crm_reference.emulator.messages import Problem
+from crm_reference.emulator.messages import Problem, counted
 from crm_reference.emulator.registry import handles, presents, sees
 from crm_reference.emulator.services.contacts.consents import CONSENTS, lapse
 from crm_reference.emulator.services.contacts.duplicates import leave_groups
@@ -57,7 +57,7 @@ def _contacts(call: Call) -> list[Record]:
         else:
             found.append(contact)
     if errors:
-        raise Problem("validation_failed", f"{len(errors)} contact(s) can't be merged; see errors.", errors)
+        raise Problem("validation_failed", f"{counted(len(errors), 'contact')} can't be merged; see errors.", errors)
     if target_id in source_ids:
         raise refused("merge_self", "A contact can't be merged into itself.", f"#/source_ids/{source_ids.index(target_id)}")
     _check_choices(call)
@@ -89,6 +89,14 @@ def _check_choices(call: Call) -> None:
         if detail:
             raise refused("survivorship_choice_invalid", detail, f"#/choices/{index}")
         seen.add(name)
+
+
+def _check_disqualification(decided: Mapping[str, Any], choices: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse a choice that takes the reason from a contact which stays disqualified."""
+    if decided.get("lifecycle_stage") == "disqualified" and "disqualification_reason" not in decided:
+        index = next((i for i, c in enumerate(choices) if c["field"] == "disqualification_reason"), 0)
+        detail = "The contact stays disqualified, and the choice leaves it without a reason."
+        raise refused("survivorship_choice_invalid", detail, f"#/choices/{index}")
 
 
 # -- the merge -----------------------------------------------------------------------------------------------------------------
@@ -132,7 +140,9 @@ def _merge(call: Call) -> Outcome:
     """Write a merge: what hangs on the sources, the sources, then the target, whose new address they had until now."""
     target, *sources = _contacts(call)
     lapse(call)
-    decided, outcomes = decide([c.doc for c in (target, *sources)], call.body.get("choices", ()))
+    choices = call.body.get("choices", ())
+    decided, outcomes = decide([c.doc for c in (target, *sources)], choices)
+    _check_disqualification(decided, choices)
     before = {c.id: {"doc": c.doc, "version": c.version} for c in (target, *sources)}
     moved = Moved()
     with upkeep(call):

@@ -11,6 +11,7 @@ from crm_reference.emulator.behaviours.single import shown
 from crm_reference.emulator.call import Call, Context, Reply
 from crm_reference.emulator.messages import Problem
 from crm_reference.emulator.registry import computes, derives, enforces, guards, handles
+from crm_reference.emulator.services.contacts.relationships import RELATIONSHIPS, repeated
 from crm_reference.emulator.services.contacts.selecting import CONTACTS, invalid, refused
 from crm_reference.emulator.store import Change, Record
 
@@ -46,10 +47,11 @@ def follow(context: Context | None, doc: Mapping[str, Any]) -> Mapping[str, Any]
 
 def is_active(context: Context, user: str, /) -> bool:
     """Tell whether a user exists and isn't deactivated."""
-    heard = context.world.store.get(context.tenant, OWNERS, user)
+    store, tenant = context.world.store, context.tenant
+    heard = store.remembered(OWNERS, (tenant, user), lambda: store.get(tenant, OWNERS, user))
     if heard is not None:
         return bool(heard.doc["is_active"])
-    known = context.records.peek("users", user)
+    known = store.remembered("users", (tenant, user), lambda: store.get(tenant, "users", user))
     return known is not None and known.doc.get("is_active", True) is not False
 
 
@@ -116,6 +118,16 @@ def refuse_restricted(context: Context, contact: Record) -> None:
         raise Problem("processing_restricted", f"Processing of {contact.id} is restricted. Release the restriction first.")
 
 
+@enforces("owner_is_active")
+def owner_is_active(context: Context, new: Mapping[str, Any], old: Mapping[str, Any] | None) -> str:
+    """Refuse a user who was deactivated as the owner of a new contact."""
+    owner = new.get("owner_id", "")
+    known = context.records.peek("users", owner)
+    if context.is_upkeep or old is not None or known is None or is_active(context, owner):
+        return ""
+    return f"{owner} was deactivated. Choose an active user."
+
+
 # -- operations ----------------------------------------------------------------------------------------------------------------
 
 
@@ -167,21 +179,21 @@ def change_account(call: Call) -> Reply:
     if account == former:
         refuse_restricted(call, contact)
         raise Problem("account_unchanged", f"The contact belongs to {account} already.")
+    first_day = date.fromisoformat(call.body.get("changed_on", call.now[:10]))
+    if first_day == date.min:
+        raise invalid("#/changed_on", "invalid_value", "has no day before it, on which the former position could end")
+    last_day = (first_day - timedelta(days=1)).isoformat()
     patch = {"account_id": account, "job_title": call.body.get("job_title"), "reports_to_id": None}
     changed = call.records.change(contact, patch, action="account_changed")
     data: dict[str, Any] = {"record": call.records.public(changed)}
     if former:
         data["previous_account_id"] = former
         if call.body.get("is_former_kept", True):
-            first_day = date.fromisoformat(call.body.get("changed_on", call.now[:10]))
-            kept = {
-                "contact_id": contact.id,
-                "type": "former_employee_of",
-                "account_id": former,
-                "ends_on": (first_day - timedelta(days=1)).isoformat(),
-            }
-            relationship = call.records.create("contact-relationships", kept, event="crm.contact_relationship.created.v1")
-            data["relationship_id"] = relationship.id
+            kept = {"contact_id": contact.id, "type": "former_employee_of", "account_id": former, "ends_on": last_day}
+            known = repeated(call, {**kept, "id": ""})
+            if not known:
+                known = call.records.create(RELATIONSHIPS, kept, event="crm.contact_relationship.created.v1").id
+            data["relationship_id"] = known
     call.emit("crm.contact.account_changed.v1", contact.id, data)
     return shown(call, changed)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from crm_reference.emulator.behaviours.feeds import version_entry
 from crm_reference.emulator.call import Call, Context, Reply
 from crm_reference.emulator.holders import upkeep
 from crm_reference.emulator.registry import handles
+from crm_reference.emulator.services.contacts import jobs
 from crm_reference.emulator.services.contacts.consents import CONSENTS, lapse
 from crm_reference.emulator.services.contacts.duplicates import leave_groups
 from crm_reference.emulator.services.contacts.members import lists_of
@@ -78,7 +79,7 @@ def personal_data(call: Call) -> Reply:
         "lists": [records.public(r) for r in lists_of(call, contact)],
         "merges": [records.public(m) for m in _by_creation(merges)],
     }
-    return Reply(200, body)
+    return Reply(200, body, {"Cache-Control": "no-store"})
 
 
 def _by_creation(records: Iterable[Record]) -> list[Record]:
@@ -145,6 +146,16 @@ def _traces(context: Context, contact: Record) -> Traces:
     )
 
 
+def _marks(context: Context, ids: Iterable[str]) -> Iterator[str]:
+    """Return the addresses and numbers of people, by which rows of an import are known."""
+    for id in ids:
+        stored = context.world.store.get(context.tenant, CONTACTS, id, deleted=True)
+        doc = stored.doc if stored is not None else {}
+        yield from (doc[name] for name in ("email", "phone") if name in doc)
+        yield from (e["address"] for e in doc.get("other_emails", ()))
+        yield from (e["number"] for e in doc.get("other_phones", ()))
+
+
 @handles("previewContactErasure", deleted=True)
 def preview(call: Call) -> Reply:
     """Count what an erasure would remove."""
@@ -174,6 +185,7 @@ def erase(call: Call) -> Reply:
             records.note(contact_list, _members=members)
         leave_groups(call, traces.ids, erase=True)
         forget_people(call, traces.ids)
+        jobs.forget_people(call, traces.ids, _marks(call, traces.ids))
         for id in traces.ids:
             stored = call.world.store.get(call.tenant, CONTACTS, id, deleted=True)
             if stored is not None:

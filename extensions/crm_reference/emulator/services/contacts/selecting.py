@@ -11,7 +11,7 @@ from crm_reference.emulator.behaviours.listing import criteria
 from crm_reference.emulator.call import Context
 from crm_reference.emulator.messages import Problem
 from crm_reference.emulator.query import Condition, Fields
-from crm_reference.emulator.store import Record
+from crm_reference.emulator.store import Record, member
 
 CONTACTS, LISTS = "contacts", "contact-lists"
 
@@ -53,7 +53,7 @@ def is_seen(context: Context, id: str, /) -> bool:
 
 def own_ones(context: Context, /) -> Condition:
     """Return the condition of the contacts that the caller may see."""
-    return Condition("doc->>'$.owner_id' = ?", [context.identity.user]) if context.identity.sees == "own" else Condition()
+    return Condition(f"{member('owner_id')} = ?", [context.identity.user]) if context.identity.sees == "own" else Condition()
 
 
 def among(ids: Iterable[str], /) -> Condition:

@@ -97,6 +97,11 @@ def _restore(context: Context, mode: str, entry: dict[str, Any], *, fresh: bool)
         return "skipped"
     if collection == "contact-consents" and present is not None and present.doc["status"] == "withdrawn":
         return "skipped"
+    if collection == CONTACTS and present is not None:
+        if present.doc.get("is_processing_restricted"):
+            return "skipped"
+        if present.doc.get("is_do_not_contact"):
+            doc |= {k: present.doc[k] for k in ("is_do_not_contact", "do_not_contact_reason") if k in present.doc}
     doc = _without(doc, erased)
     if entry["deleted_at"] is not None:
         if present is not None:

@@ -88,6 +88,12 @@ def decide(contacts: Sequence[Doc], choices: Sequence[Mapping[str, Any]], /) -> 
     strategies: dict[str, str] = {}
     for field in (*FIELDS, *customs):
         choice = chosen.get(field, {})
+        stage_of = origins.get("lifecycle_stage") if field == "disqualification_reason" and not choice else None
+        if stage_of:
+            # A reason without its stage would say of a customer why the customer was given up.
+            strategies[field] = strategies["lifecycle_stage"]
+            values[field], origins[field] = _pick(contacts, field, "contact", stage_of[0])
+            continue
         strategies[field] = choice.get("strategy", default_strategy(field))
         values[field], origins[field] = _pick(contacts, field, strategies[field], choice.get("contact_id", ""))
     _keep_losers(contacts, values, origins)

@@ -12,6 +12,7 @@ from crm_reference.emulator.holders import upkeep
 from crm_reference.emulator.messages import Problem
 from crm_reference.emulator.registry import handles
 from crm_reference.emulator.services.contacts.consents import CONSENTS, lapse
+from crm_reference.emulator.services.contacts.people import refuse_restricted
 from crm_reference.emulator.services.contacts.relationships import RELATIONSHIPS
 from crm_reference.emulator.services.contacts.selecting import CONTACTS, LISTS
 from crm_reference.emulator.services.contacts.survivorship import FIELDS
@@ -32,7 +33,8 @@ def undo(call: Call) -> Reply:
         doc = _former(target.doc, before[target.id]["doc"], merge.doc["_after"])
         doc.pop("_merged_from", None)
         restored_target = call.records.replace(target, doc, action="unmerged", touched={})
-        sources = [_bring_back(call, id, before[id]) for id in source_ids]
+        banned = _banned_since(target.doc, merge.doc["_after"])
+        sources = [_bring_back(call, id, before[id], banned) for id in source_ids]
         _move_back(call, merge.doc["_moved"], target.id, merge.doc["created_at"])
     restored_target = call.records.peek(CONTACTS, target.id) or restored_target
     sources = [call.records.peek(CONTACTS, s.id) or s for s in sources]
@@ -54,11 +56,13 @@ def _check(call: Call, merge: Record) -> Record:
 
     :raises Problem: Where the merge can't be undone.
     """
+    target = call.records.peek(CONTACTS, merge.doc["target_id"])
+    if target is not None:
+        refuse_restricted(call, target)
     if merge.doc["status"] == "undone":
         raise Problem("merge_already_undone", f"The merge was undone at {merge.doc['undone_at']}.")
     if call.now > merge.doc["undo_expires_at"]:
         raise Problem("undo_expired", f"The merge could be undone until {merge.doc['undo_expires_at']}.")
-    target = call.records.peek(CONTACTS, merge.doc["target_id"])
     if target is None:
         raise Problem("undo_blocked", f"{merge.doc['target_id']} was merged into another contact, deleted or erased since.")
     for id in merge.doc["source_ids"]:
@@ -88,10 +92,19 @@ def _former(present: Mapping[str, Any], before: Mapping[str, Any], after: Mappin
     return doc | ({"custom_fields": customs} if customs else {})
 
 
-def _bring_back(call: Call, id: str, before: Mapping[str, Any]) -> Record:
+def _banned_since(present: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the ban that was set on the survivor since the merge: whoever asked for it may be any of those who come back."""
+    if not present["is_do_not_contact"] or after["is_do_not_contact"]:
+        return {}
+    return {k: present[k] for k in ("is_do_not_contact", "do_not_contact_reason") if k in present}
+
+
+def _bring_back(call: Call, id: str, before: Mapping[str, Any], banned: Mapping[str, Any]) -> Record:
     gone = call.world.store.get(call.tenant, CONTACTS, id, deleted=True)
     version = gone.version if gone is not None else before["version"]
     doc = {k: v for k, v in before["doc"].items() if k != "_merged_into"}
+    if not doc["is_do_not_contact"]:
+        doc |= banned
     return call.records.revive(CONTACTS, doc, version + 1, action="unmerged", fresh=False)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from crm_reference.contract import Library, Node
-from crm_reference.trace.shapes import declared, used
+from crm_reference.contract.schema_tree import declared, used
 
 SCHEMAS = """
 Order:
