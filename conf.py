@@ -113,6 +113,7 @@ notfound_urls_prefix = "/"
 
 doctest_global_setup = ""
 
+today = " "  # on the title page; a date would make two builds differ
 latex_engine = "xelatex"
 latex_elements = ELEMENTS
 latex_documents = volumes(HERE / "docs", project, author)

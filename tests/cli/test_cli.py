@@ -53,7 +53,7 @@ def run(harbour: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
         (("--wings",), "No such option"),
         (("check", "--only"), "requires an argument"),
         (("check", "--only", "nope"), "nope is no service, operation or exchange; write contacts, createContact"),
-        (("check", "--part", "spelling"), "'spelling' is not one of 'lint', 'vectors', 'exchanges', 'trace'"),
+        (("check", "--part", "spelling"), "'spelling' is not one of 'lint', 'vectors', 'exchanges', 'laws', 'trace'"),
         (("check", "berths"), "unexpected extra argument"),
         (("record", "--only", "getBerth/none"), "getBerth/none is no service"),
         (("emulate", "--port", "http"), "'http' is not a valid integer"),

@@ -37,7 +37,10 @@ PAGES = {
     ),
     "services/berths/index": _page(
         "Berths service",
-        *(_directive(f"crm:{name}", "berths") for name in ("boundary", "diagram", "resources", "operations", "charter", "downloads")),
+        *(
+            _directive(f"crm:{name}", "berths")
+            for name in ("boundary", "diagram", "resources", "operations", "charter", "downloads")
+        ),
         _directive("toctree", "", "berths", "reservations", "operate", "schemas", "events", "rules", "errors", "build", "run"),
     ),
     "services/berths/berths": _page(

@@ -105,6 +105,7 @@ class Store:
         self._last_event: int | None = None
         try:
             self._db = sqlite3.connect(str(database) if database else ":memory:", isolation_level=None, check_same_thread=False)
+            self._refuse_foreign()
             self._db.execute("pragma journal_mode = wal")
             # A crash of the machine may lose the last writes of an emulator; a crash of the program loses none.
             self._db.execute("pragma synchronous = normal")
@@ -114,6 +115,12 @@ class Store:
             raise StoreError(
                 f"{database}: can't be used as a database ({error}); name another file, or remove this one to begin anew"
             ) from error
+
+    def _refuse_foreign(self) -> None:
+        """Refuse a database of another program before anything is written to it."""
+        tables = {row[0] for row in self._db.execute("select name from sqlite_master where type = 'table'")}
+        if tables and not {"changes", "events", "state"} <= tables:
+            raise sqlite3.DatabaseError("it belongs to another program")
 
     def close(self) -> None:
         """Close the database; what was written stays."""

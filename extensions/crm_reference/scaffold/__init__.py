@@ -7,6 +7,7 @@ stands in the charter without a capability, and every page of the chapter exists
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -53,10 +54,24 @@ def new_service(root: Path, slug: str, /, *, title: str = "") -> list[Path]:
     present = [path for path in written if (root / path).exists()]
     if present:
         raise _refused(f"{present[0]} exists already; remove it, or extend the service where it is")
-    for path, text in written.items():
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_text(text, encoding="utf-8")
+    _write(root, written)
     return list(written)
+
+
+def _write(root: Path, texts: Mapping[Path, str]) -> None:
+    """Write all files, or none where one can't be written."""
+    made: list[Path] = []
+    try:
+        for path, text in texts.items():
+            above = [folder for folder in (root / path).parents if not folder.exists()]
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            made += reversed(above)
+            made.append(root / path)
+            (root / path).write_text(text, encoding="utf-8")
+    except OSError:
+        for path in reversed(made):
+            path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
+        raise
 
 
 def _values(contract: Contract, slug: str, title: str, criteria: list[Requirement]) -> dict[str, str]:

@@ -28,6 +28,7 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     from crm_reference.sphinx.exchanges import setup_exchanges
     from crm_reference.sphinx.navigation import setup_navigation
     from crm_reference.sphinx.openapi import setup_openapi
+    from crm_reference.sphinx.paper import setup_paper
     from crm_reference.sphinx.rendering import setup_rendering
     from crm_reference.sphinx.rules import setup_rules
     from crm_reference.sphinx.schemas import setup_schemas
@@ -47,6 +48,7 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     setup_rules(app)
     setup_catalogues(app)
     setup_diagrams(app)
+    setup_paper(app)
     setup_navigation(app)
     setup_downloads(app)
     setup_twins(app)

@@ -222,8 +222,16 @@ class VectorTable(ServiceDirective):
             rows = [_case(case) for case in vectors.cases]
             found.append(nodes.paragraph("", vectors.why))
             heads = ("Case", "Input", "Output", "Why")
-            found.append(table(vectors.title, heads, rows, self.docname, widths=(14, 32, 28, 26)))
+            found.append(table(vectors.title, heads, rows, self.docname, widths=(14, *_shares(vectors.cases), 22)))
         return found
+
+
+def _shares(cases: Iterable[Any]) -> tuple[int, int]:
+    """Return how input and output share a line, by how much they have to say."""
+    sizes = [(len(_json(c["input"])), len(_json(c["output"]))) for c in cases]
+    first, second = (max(column) for column in zip(*sizes, strict=True))
+    share = min(44, max(20, round(64 * first / (first + second))))
+    return share, 64 - share
 
 
 def _case(case: Any) -> Row:

@@ -26,6 +26,9 @@ texescape.init()  # builders do so too, and later
 
 #: A cursor, a signature, an ID: nothing in it would let a line break.
 _LONG = re.compile(r"[A-Za-z0-9]{24,}")
+#: A name in camel case that is longer than a narrow column, before each of its capitals.
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z][a-z])")
+_CAMEL_NAME = re.compile(r"\b[a-z]+(?:[A-Z][a-z0-9]+){2,}\b|\b(?:[A-Z][a-z0-9]+){3,}\b")
 
 _parser = MarkdownIt("commonmark", {"html": False}).enable("table")
 
@@ -42,7 +45,8 @@ def tex(text: str, /) -> str:
 
 def tex_code(text: str, /) -> str:
     """Return text as LaTeX code that may break after punctuation and within long tokens, so that it stays in its column."""
-    marked = _LONG.sub(lambda m: "\x01".join(m[0][i : i + 12] for i in range(0, len(m[0]), 12)), text)
+    marked = _CAMEL_NAME.sub(lambda m: _CAMEL.sub("\x01", m[0]), text)
+    marked = _LONG.sub(lambda m: "\x01".join(m[0][i : i + 12] for i in range(0, len(m[0]), 12)), marked)
     escaped = tex(marked).replace("\x01", r"\allowbreak{}")
     for mark in (".", "/", r"\sphinxhyphen{}", ",", ":", r"\_", r"\{", "?", "=", r"\&"):
         escaped = escaped.replace(mark, mark + r"\allowbreak{}")

@@ -6,6 +6,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from docutils import nodes
+from sphinx import addnodes
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 _PREAMBLE = r"""
 \usepackage{longtable,array,xcolor,tikz}
@@ -68,3 +75,23 @@ def volumes(source: Path, project: str, author: str) -> list[tuple[str, str, str
     if not found:
         found.append(("index", "reference.tex", project, author, "manual", False))
     return found
+
+
+def _hoist(app: Sphinx, doctree: nodes.document) -> None:
+    """Move hidden tables of contents out of the section that they happen to end.
+
+    Authors write them at the foot of a page. On paper the pages that they name would become parts of that page's last section.
+    """
+    top = doctree.next_node(nodes.section)
+    if top is None:
+        return
+    for toctree in list(doctree.findall(addnodes.toctree)):
+        wrapper = toctree.parent
+        if toctree["hidden"] and wrapper.parent not in (top, doctree) and len(wrapper) == 1:
+            wrapper.parent.remove(wrapper)
+            top += wrapper
+
+
+def setup_paper(app: Sphinx) -> None:
+    """Put pages of a volume on the level of its sections, before the collector of contents reads the page."""
+    app.connect("doctree-read", _hoist, priority=100)
