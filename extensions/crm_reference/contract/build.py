@@ -79,6 +79,7 @@ def _service(library: Library, slug: str) -> Service:
     manifest = build_manifest(slug, manifest_document.root)
     schemas = {name: Schema(name, slug, node) for name, node in _section(spec, "components").items("schemas")}
     resources = build_resources(slug, schemas)
+    _section(spec, "paths")
     operations = build_operations(slug, spec, resources)
     return Service(
         slug=slug,
@@ -108,8 +109,16 @@ def _own_first(exchanges: dict[str, Exchange], operations: tuple[Operation, ...]
 
 
 def _section(node: Node, key: str) -> Node:
-    """Return a member, or an empty node where it is absent: lint says that it is missing."""
-    return node.child(key) if key in node else Node(node.document, f"{node.pointer}/{key}", {})
+    """Return a member, or an empty node where it is absent: lint says that it is missing.
+
+    :raises ContractError: If it is there and no mapping.
+    """
+    if key not in node:
+        return Node(node.document, f"{node.pointer}/{key}", {})
+    section = node.child(key)
+    if not isinstance(section.value, dict):
+        raise ContractError([Finding(section.place, "document.mapping", f"{key} must be a mapping")])
+    return section
 
 
 def _events(slug: str, spec: Node) -> dict[str, Event]:

@@ -33,6 +33,11 @@ _PREAMBLE = r"""
 \titleformat{\chapter}[hang]{\LARGE\bfseries}{\thechapter}{.7em}{}
 \titlespacing*{\chapter}{0pt}{2.2em}{.8em}
 \patchcmd{\chapter}{\if@openright\cleardoublepage\else\clearpage\fi}{\par\bigskip}{}{}
+\patchcmd{\l@chapter}{1.5em}{2.2em}{}{}
+\renewcommand*\sphinxtableofcontentshook{%
+  \renewcommand*\l@section{\@dottedtocline{1}{2.2em}{3em}}%
+  \renewcommand*\l@subsection{\@dottedtocline{2}{5.2em}{4.4em}}}
+\renewcommand*\@pnumwidth{2.3em}
 \makeatother
 \raggedbottom
 \sloppy

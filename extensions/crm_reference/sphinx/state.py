@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from sphinx.errors import ConfigError, ExtensionError
+from sphinx.errors import ExtensionError
+from sphinx.util import logging
 
 from crm_reference.contract import Contract, ContractError, Service, load
 from crm_reference.sphinx.lookups import Lookups
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from sphinx.config import Config
     from sphinx.environment import BuildEnvironment
 
+_LOGGER = logging.getLogger(__name__)
 _PACKAGE = Path(__file__).parent
 #: Stands among slugs for the list of all services.
 _ALL = "*"
@@ -149,7 +151,10 @@ def _load(app: Sphinx, config: Config) -> None:
     try:
         contract = load(root)
     except ContractError as error:
-        raise ConfigError(f"the contract can't be loaded:\n{error}") from error
+        for finding in error.findings:
+            _LOGGER.error("%s [%s]", finding.message, finding.rule, location=str(finding.place))
+        # Below any exception Sphinx prints its own traceback and asks to report a bug.
+        raise SystemExit(2) from error
     config.crm_resolved_root = str(root)
     config.crm_code_digest = _digest(_PACKAGE.glob("*.py"))
     config.crm_template_digest = _digest((_PACKAGE / "templates").glob("*"))
