@@ -48,7 +48,7 @@ forget = grep -qs '"outcome": "failed"' $(BUILD)/doctest/results.json || rm -f $
 test: $(STAMP) chromium doctest laws ## Run examples, laws, linter, type checker and all tests
 	$(BIN)/ruff check extensions tests conf.py
 	$(BIN)/mypy
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n auto --dist loadfile $(ARGS)
 
 # The tests of built pages drive a real browser.
 chromium:

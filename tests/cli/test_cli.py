@@ -86,7 +86,7 @@ def test_help_lists_every_command(run: Run) -> None:
     code, out, _ = run("--help")
 
     assert code == 0
-    assert all(f"\n  {name} " in out for name in ("emulate", "check", "record", "bundle", "conform", "new-service"))
+    assert all(f"\n  {name} " in out for name in ("emulate", "check", "record", "laws", "bundle", "conform", "new-service"))
 
 
 def test_help_is_quick_because_nothing_is_imported() -> None:
@@ -260,3 +260,36 @@ class TestCalls:
         monkeypatch.setitem(sys.modules, "crm_reference.scaffold", SimpleNamespace(new_service=create))
 
         assert run("new-service", "custom-objects") == (0, "wrote harbour custom-objects Custom objects\n", "")
+
+
+class TestLaws:
+    def test_broken_law_is_a_line_with_its_place(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        def verify(*_: object) -> None:
+            raise ZeroDivisionError("oops")
+
+        monkeypatch.setattr("crm_reference.emulator.tokens.Tokens.verify", verify)
+        code, out, err = run("laws", "--only", "no-token")
+
+        assert (code, err) == (1, "")
+        assert (
+            "source_specs/berths/openapi.yaml:29: createBerth: createBerth makes the emulator fail: ZeroDivisionError: oops [law.no-token]"
+            in out
+        )
+        assert out.endswith("laws: 11 problems in 11\n")
+
+    def test_results_are_kept_for_the_trace(self, run: Run, harbour: Path) -> None:
+        first, again, forced = run("laws"), run("laws"), run("laws", "--force")
+
+        assert (harbour / "_build/laws/results.json").is_file()
+        assert forced == first
+        assert again[1] == first[1].rstrip("\n") + f" ({first[1].split()[-1]} of them unchanged since an earlier run)\n"
+
+    def test_results_of_some_laws_are_not(self, run: Run, harbour: Path) -> None:
+        assert run("laws", "--only", "no-token", "--only", "public-without-token") == (0, "laws: 0 problems in 13\n", "")
+        assert not (harbour / "_build").exists()
+
+    def test_check_runs_them_before_the_trace(self, run: Run) -> None:
+        _, out, _ = run("check", "--part", "laws", "--part", "trace")
+
+        assert "laws: " in out.partition("REQ-1: ")[0]
+        assert "law_not_run" not in out

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import time
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from urllib.parse import unquote, urldefrag
 
+import pytest
 from bs4 import BeautifulSoup
 
 
@@ -24,9 +24,18 @@ def _read(log: str) -> set[str]:
     return {line.split("] ")[1].strip() for line in log.splitlines() if line.startswith("reading sources...") and "] " in line}
 
 
-def _later(path: Path) -> None:
-    later = time.time() + 5
-    os.utime(path, (later, later))
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory, harbour_original: Path, pages: ModuleType) -> Path:
+    """Return the root of a built project that the tests of this module change one after the other.
+
+    Each brings it to rest first, which is quick.
+    """
+    root = tmp_path_factory.mktemp("kept") / "harbour"
+    shutil.copytree(harbour_original, root)
+    index = pages.PAGES["index"].replace("errors\n", "errors\nplain\n", 1)
+    pages.write_pages(root, {**pages.PAGES, "plain": "# Plain\n\nNothing of the contract.\n", "index": index})
+    pages.build(root, "-E")
+    return root
 
 
 def test_two_processes_write_the_same_pages(project: Path, pages: ModuleType, site: Path) -> None:
@@ -39,60 +48,51 @@ def test_two_processes_write_the_same_pages(project: Path, pages: ModuleType, si
             assert mine.read_text(encoding="utf-8") == theirs.read_text(encoding="utf-8"), name
 
 
-def test_unchanged_project_reads_and_writes_nothing(project: Path, pages: ModuleType) -> None:
-    pages.build(project, "-E")
-    before = _stamps(project)
-    log = pages.build(project)
+def test_unchanged_project_reads_and_writes_nothing(kept: Path, pages: ModuleType) -> None:
+    before = _stamps(kept)
+    log = pages.build(kept)
 
     assert _read(log) == set()
-    assert _stamps(project) == before
+    assert _stamps(kept) == before
 
 
-def test_changed_page_alone_is_read(project: Path, pages: ModuleType) -> None:
-    pages.build(project, "-E")
-    page = project / "docs/services/berths/run.md"
+def test_changed_page_alone_is_read(kept: Path, pages: ModuleType) -> None:
+    page = kept / "docs/services/berths/run.md"
     page.write_text(page.read_text(encoding="utf-8") + "\nMore.\n", encoding="utf-8")
-    _later(page)
 
-    assert _read(pages.build(project)) == {"services/berths/run"}
+    assert _read(pages.build(kept)) == {"services/berths/run"}
 
 
-def test_changed_exchange_rebuilds_pages_of_its_service(project: Path, pages: ModuleType) -> None:
-    index = pages.PAGES["index"].replace("errors\n", "errors\nplain\n", 1)
-    pages.write_pages(project, {**pages.PAGES, "plain": "# Plain\n\nNothing of the contract.\n", "index": index})
-    pages.build(project, "-E")
-    recorded = project / "examples/recorded/berths.json"
+def test_changed_exchange_rebuilds_pages_of_its_service(kept: Path, pages: ModuleType) -> None:
+    recorded = kept / "examples/recorded/berths.json"
     recorded.write_text(recorded.read_text(encoding="utf-8").replace("South Pier", "West Pier"), encoding="utf-8")
-    _later(recorded)
-    read = _read(pages.build(project))
+    read = _read(pages.build(kept))
 
     assert "services/berths/berths" in read
     assert "plain" not in read
-    assert "West Pier" in (project / "_build/html/services/berths/berths.html").read_text(encoding="utf-8")
+    assert "West Pier" in (kept / "_build/html/services/berths/berths.html").read_text(encoding="utf-8")
 
 
-def test_new_file_of_examples_outdates_the_chapter(project: Path, pages: ModuleType) -> None:
-    pages.build(project, "-E")
-    folder = project / "examples/vectors/berths"
+def test_new_file_of_examples_outdates_the_chapter(kept: Path, pages: ModuleType) -> None:
+    folder = kept / "examples/vectors/berths"
     text = (folder / "name-key.yaml").read_text(encoding="utf-8")
     (folder / "another.yaml").write_text(text.replace("Key of a", "Another key of a"), encoding="utf-8")
 
-    assert "services/berths/build" in _read(pages.build(project))
+    assert "services/berths/build" in _read(pages.build(kept))
 
 
-def test_new_results_write_pages_and_read_none(project: Path, pages: ModuleType) -> None:
-    pages.build(project, "-E")
-    page = project / "_build/html/services/berths/reservations.html"
+def test_new_results_write_pages_and_read_none(kept: Path, pages: ModuleType) -> None:
+    page = kept / "_build/html/services/berths/reservations.html"
     assert "b-executed" not in page.read_text(encoding="utf-8")
 
     entries = ", ".join(
         f'{{"example": "{name}", "outcome": "passed"}}'
-        for name in json.loads((project / "examples/recorded/berths.json").read_text(encoding="utf-8"))
+        for name in json.loads((kept / "examples/recorded/berths.json").read_text(encoding="utf-8"))
     )
-    results = project / "_build/doctest/results.json"
-    results.parent.mkdir(parents=True)
+    results = kept / "_build/doctest/results.json"
+    results.parent.mkdir(parents=True, exist_ok=True)
     results.write_text(f"[{entries}]", encoding="utf-8")
-    log = pages.build(project)
+    log = pages.build(kept)
 
     assert _read(log) <= {"index"}, log
     assert "b-executed" in page.read_text(encoding="utf-8")

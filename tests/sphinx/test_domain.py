@@ -6,6 +6,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from bs4 import BeautifulSoup
 
 _OPERATIONS = "```{openapi} ../source_specs/berths/openapi.yaml\n:operations: createBerth\n```\n"
 
@@ -81,3 +82,28 @@ def test_broken_contract_stops_the_build_with_its_place(project: Path, pages: Mo
 
     assert "BerthSheet" in log
     assert "source_specs/berths/openapi.yaml:" in log
+
+
+def test_deprecated_operation_names_its_replacement_and_its_end(harbour: Path, pages: ModuleType) -> None:
+    spec = harbour / "source_specs/berths/openapi.yaml"
+    text = spec.read_text(encoding="utf-8")
+    marked = "operationId: createBerth\n      deprecated: true\n      x-replaced-by: reserveBerth\n      x-sunset: '2027-03-01'\n"
+    spec.write_text(text.replace("operationId: createBerth\n", marked, 1), encoding="utf-8")
+    operations = _OPERATIONS.replace("createBerth", "createBerth reserveBerth")
+    _build(harbour, pages, one=f"# One\n\n{operations}")
+    page = BeautifulSoup((harbour / "_build/html/one.html").read_text(encoding="utf-8"), "html.parser")
+    said = page.select_one("#createBerth .op-deprecated")
+
+    assert said is not None
+    assert said.get_text() == "Deprecated: it stops answering on 2027-03-01. Use reserveBerth instead."
+    assert said.select_one('a[href="#reserveBerth"]') is not None
+    assert page.select_one("#createBerth .b-deprecated") is not None
+
+
+def test_section_says_which_facets_it_covers(harbour: Path, pages: ModuleType) -> None:
+    _build(harbour, pages, one="# One\n\n```{crm:covers} REQ-1.1-crud REQ-1.1-search\n```\n\nText.\n")
+    page = BeautifulSoup((harbour / "_build/html/one.html").read_text(encoding="utf-8"), "html.parser")
+    said = page.select_one("p.crm-covers")
+
+    assert said is not None
+    assert said.get_text() == "Covers REQ-1.1-crud \N{MIDDLE DOT} REQ-1.1-search"

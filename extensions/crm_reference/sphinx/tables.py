@@ -17,7 +17,7 @@ from crm_reference.sphinx.rendering import Bulk, bulk
 Span = tuple[str, str, str, str]
 Cell = tuple[Span, ...]
 
-#: A phone's line holds so many letters; a table whose longest words need less is not made wider than the screen.
+#: So many letters fit a phone's line.
 _PHONE = 44
 
 
@@ -99,8 +99,7 @@ def table(
     :param widths: Shares of the line on paper; equal where empty.
     :param matrix: Whether it has many narrow columns.
     """
-    columns = zip(*(r.cells for r in rows if not r.group), strict=True)
-    narrow = sum(max(map(_longest, (head, *map(_words, column)))) for head, column in zip(heads, columns, strict=False)) < _PHONE
+    narrow = _narrow(heads, [r for r in rows if not r.group])
     shares = list(widths) or [100 // len(heads)] * len(heads)
     text = " ".join(_words(cell) for r in rows for cell in r.cells)
     data = {"title": title, "heads": list(heads), "rows": list(rows), "widths": shares, "matrix": matrix, "narrow": narrow}
@@ -135,8 +134,11 @@ def facts(pairs: Sequence[tuple[str, Cell]], docname: str) -> Bulk:
     return bulk("pairs", {"pairs": kept}, docname, " ".join(f"{t} {_words(c)}" for t, c in kept))
 
 
-def _longest(text: str) -> int:
-    return max(map(len, text.split()), default=0)
+def _narrow(heads: Sequence[str], rows: Sequence[Row]) -> bool:
+    """Whether a table reads well on a phone: its longest words fit side by side, and only the first column has sentences."""
+    columns = [[head, *(_words(r.cells[i]) for r in rows)] for i, head in enumerate(heads)]
+    words = sum(max(len(word) for text in column for word in [*text.split(), ""]) for column in columns)
+    return words < _PHONE and all(len(text) < _PHONE // 2 for column in columns[1:] for text in column)
 
 
 def _words(cell: Cell) -> str:
