@@ -271,10 +271,8 @@ class TestLaws:
         code, out, err = run("laws", "--only", "no-token")
 
         assert (code, err) == (1, "")
-        assert (
-            "source_specs/berths/openapi.yaml:29: createBerth: createBerth makes the emulator fail: ZeroDivisionError: oops [law.no-token]"
-            in out
-        )
+        place = "source_specs/berths/openapi.yaml:29"
+        assert f"{place}: createBerth: createBerth makes the emulator fail: ZeroDivisionError: oops [law.no-token]\n" in out
         assert out.endswith("laws: 11 problems in 11\n")
 
     def test_results_are_kept_for_the_trace(self, run: Run, harbour: Path) -> None:
