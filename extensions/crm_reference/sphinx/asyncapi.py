@@ -142,5 +142,3 @@ def _say(value: Any) -> str:
 def setup_asyncapi(app: Sphinx) -> None:
     """Add the directive, outside the domain as ``openapi`` is."""
     app.add_directive("asyncapi", AsyncApi)
-
-

@@ -268,5 +268,3 @@ def setup_building(app: Sphinx) -> None:
             "vectors": VectorTable,
         },
     )
-
-

@@ -185,5 +185,3 @@ def to_markdown(doctree: nodes.document, builder: Builder, docname: str) -> str:
     writer = MarkdownWriter(doctree, builder, docname)
     doctree.walkabout(writer)
     return writer.text()
-
-

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+
 def linked_schemas(state: State, service: Service) -> tuple[str, ...]:
     """Return :func:`.operations.response_schemas`, computed once a build and service."""
     known: dict[str, tuple[str, ...]] = state.memo

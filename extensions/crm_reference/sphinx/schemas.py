@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 
-
 class Schemas(ContractDirective):
     """``{crm:schemas} contacts`` or ``{crm:schemas} common``."""
 

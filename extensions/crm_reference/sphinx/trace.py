@@ -139,9 +139,9 @@ def _write_again(app: Sphinx, env: BuildEnvironment) -> list[str]:
     Without a page Sphinx takes the build for done and never reaches the gate, so that a second build would pass.
     """
     _reports.pop(env, None)
-    report = get_report(env)
-    if app.builder.format != "html":
+    if app.builder.format != "html":  # deciding costs a second, and no other builder says anything
         return []
+    report = get_report(env)
     written = Path(app.outdir) / NEEDS
     fresh = written.is_file() and written.read_bytes() == _needs(app, report)
     pages: set[str] = getattr(env, "crm_trace_pages", set())
