@@ -38,10 +38,15 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
         """Say nothing."""
 
 
+class _Server(http.server.ThreadingHTTPServer):
+    def handle_error(self, *_: object) -> None:
+        """Say nothing where a browser hangs up, as it does when its tab is closed."""
+
+
 @pytest.fixture(scope="session")
 def base(built: Path) -> Iterator[str]:
     """Return the address at which the pages are served."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(built)))
+    server = _Server(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(built)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_address[1]}"
