@@ -72,13 +72,13 @@ FAULTS["hostile-url"] = _forgets("invalid_format")
 @fault("no-token")
 def calls_every_token_invalid(patch: Patch, contract: Contract) -> None:
     usual = Tokens.verify
-    patch.setattr(Tokens, "verify", lambda self, sent, now: usual(self, sent or "Bearer none", now))
+    patch.setattr(Tokens, "verify", lambda self, sent, now, address: usual(self, sent or "Bearer none", now, address))
 
 
 @fault("expired-token")
 def lets_tokens_live_a_little_longer(patch: Patch, contract: Contract) -> None:
     usual = Tokens.verify
-    patch.setattr(Tokens, "verify", lambda self, sent, now: usual(self, sent, now - 10))
+    patch.setattr(Tokens, "verify", lambda self, sent, now, address: usual(self, sent, now - 10, address))
 
 
 @fault("other-scopes")

@@ -10,7 +10,7 @@ import requests_mock
 
 from crm_reference import conformance
 from crm_reference.contract import Contract, Recorded
-from crm_reference.emulator import BASE_URL, Engine, Request, Response, mount
+from crm_reference.emulator import SITE, Engine, Request, Response, mount
 from crm_reference.exchanges import Bindings, LiveAnswer, compare_live
 
 A, B = "con_01KDVDNA000000000000000101", "con_01KDVDNA000000000000000102"
@@ -91,7 +91,7 @@ def service(recorded: tuple[Contract, Engine]) -> Iterator[Engine]:
 
 
 def test_every_exchange_passes_against_other_ids_and_times(recorded: tuple[Contract, Engine], service: Engine) -> None:
-    assert [str(finding) for finding in conformance.run(recorded[0], base=BASE_URL)] == []
+    assert [str(finding) for finding in conformance.run(recorded[0], base=SITE)] == []
 
 
 def test_one_record_in_the_place_of_another_is_found(
@@ -108,7 +108,7 @@ def test_one_record_in_the_place_of_another_is_found(
         return response
 
     monkeypatch.setattr(service, "handle", change)
-    findings = list(conformance.run(recorded[0], base=BASE_URL, only=["createBerth/name-alone"]))
+    findings = list(conformance.run(recorded[0], base=SITE, only=["createBerth/name-alone"]))
 
     assert ["header Location" in finding.message or "#/id" in finding.message for finding in findings] == [True]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from http.cookies import SimpleCookie
 from typing import Any
 
 from crm_reference.contract.documents import Document, Library, Node
@@ -11,6 +13,8 @@ from crm_reference.contract.model import Exchange, ExchangeRequest, Principal, R
 
 #: Who calls where an exchange names nobody.
 DEFAULT_PRINCIPAL = "maya"
+#: A link to the error catalogue.
+_HELP = re.compile(r'<[^>]+/errors#([a-z0-9_]+)>; rel="help"')
 #: Principal that sends no token; to a public operation nobody does.
 NOBODY = "none"
 
@@ -117,12 +121,45 @@ def build_world(library: Library, /) -> tuple[dict[str, tuple[Mapping[str, Any],
     return records, principals
 
 
+def help_code(headers: Mapping[str, str], /) -> str:
+    """Return the code that an error of a protocol profile names in its Link header; empty where there is none."""
+    link = next((v for n, v in headers.items() if n.lower() == "link"), "")
+    found = _HELP.fullmatch(link)
+    return found[1] if found else ""
+
+
+def codes_of(answer: Recorded, /) -> Iterator[str]:
+    """Yield the error codes of an answer, whatever protocol it follows."""
+    if code := help_code(answer.headers):
+        yield code
+    yield from codes_in(answer.body)
+
+
+def expected_codes(exchange: Exchange, /) -> Iterator[str]:
+    """Yield the error codes that an exchange's author expects: in the body, or in the Link of an error of a protocol."""
+    for pointer, value in exchange.expect.items():
+        if pointer.endswith(("/code", "/error")):
+            yield str(value)
+        elif pointer == "header:Link":
+            yield help_code({"Link": str(value)})
+
+
+def cookies_in(headers: Mapping[str, Any], /) -> Iterator[str]:
+    """Yield the names of the cookies that a request sends."""
+    for name, value in headers.items():
+        if name.lower() == "cookie":
+            yield from SimpleCookie(str(value))
+
+
 def codes_in(body: Any, /) -> Iterator[str]:
     """Yield the error codes of a problem, of its entries, and of the problems in a batch's results."""
     if not isinstance(body, Mapping):
         return
     if isinstance(body.get("code"), str):
         yield body["code"]
+    # OAuth's error_uri leads to the catalogue's code, which `error` may say in the protocol's words.
+    if isinstance(body.get("error"), str):
+        yield str(body.get("error_uri", body["error"])).rpartition("#")[2]
     for entry in body.get("errors", ()) if isinstance(body.get("errors"), list) else ():
         if isinstance(entry, Mapping) and isinstance(entry.get("code"), str):
             yield entry["code"]

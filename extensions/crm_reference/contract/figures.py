@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from crm_reference.contract.documents import Library, Node
-from crm_reference.contract.examples import codes_in
+from crm_reference.contract.examples import codes_in, cookies_in
 from crm_reference.contract.model import Operation
 from crm_reference.contract.operations import build_operations
 from crm_reference.contract.schema_tree import declared, used
@@ -190,6 +190,8 @@ class _Entry:
         """Yield the operation's own error codes that no example of a problem carries."""
         bodies = [v for _, r in self.responses("2345") for _, m in r.items("content") for v in self.examples(m)]
         shown = {code for body in bodies for code in codes_in(body)}
+        if self.operation.profile == "scim":  # whose errors have no room for a code: the example is named by it
+            shown |= {name for _, r in self.responses("45") for _, m in r.items("content") for name in m.get("examples", ())}
         yield from (code for code in self.operation.errors if code not in shown)
 
 
@@ -199,3 +201,4 @@ def _used_parameters(request: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "query", pair["key"].partition("[")[0]
     for header in request["header"]:
         yield "header", header["key"].lower()
+        yield from (("cookie", name) for name in cookies_in({header["key"]: header["value"]}))

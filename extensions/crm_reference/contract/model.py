@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from crm_reference.contract.documents import Document, Library, Node, Place
 from crm_reference.contract.manifest_model import Capability, ErrorCode, Manifest, Scope
+from crm_reference.contract.protocols import PROTOCOLS
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +152,16 @@ class Operation:
     def place(self) -> Place:
         """File and line."""
         return self.node.place
+
+    @property
+    def url_path(self) -> str:
+        """The path from the host on. Well-known paths stand before the version (RFC 8615, section 3)."""
+        return self.path if self.path.startswith("/.well-known/") else f"/v1{self.path}"
+
+    @property
+    def is_protocol(self) -> bool:
+        """Whether it follows a protocol's RFC in path, case, media type and errors."""
+        return self.profile in PROTOCOLS
 
     @property
     def successes(self) -> tuple[Response, ...]:
@@ -450,6 +461,14 @@ class Contract:
     def scopes(self) -> Mapping[str, Scope]:
         """All scopes by name."""
         return {n: x for s in self.services.values() for n, x in s.manifest.scopes.items()}
+
+    def scopes_of(self, principal: Principal, /) -> tuple[str, ...]:
+        """Return the scopes of a principal's tokens: those listed, all for ``*``, those of its role for ``by-role``."""
+        if "*" in principal.scopes:
+            return tuple(sorted(self.scopes))
+        if "by-role" in principal.scopes:
+            return tuple(sorted(name for name, scope in self.scopes.items() if principal.role in scope.roles))
+        return principal.scopes
 
     @cached_property
     def capabilities(self) -> tuple[Capability, ...]:

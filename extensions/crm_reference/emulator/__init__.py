@@ -6,15 +6,15 @@ pytest (a fixture ``crm_emulator``).
 """
 
 from crm_reference.emulator.answers import ContractBreach
-from crm_reference.emulator.call import Call, Context, Reply
+from crm_reference.emulator.call import SITE, Call, Context, Reply
 from crm_reference.emulator.engine import Engine, Hit, Snapshot
 from crm_reference.emulator.messages import Problem, Request, Response
 from crm_reference.emulator.registry import Task, computes, derives, enforces, handles, hears, task
 from crm_reference.emulator.store import Record, StoreError
-from crm_reference.emulator.transport import BASE_URL, Session, mount, session
+from crm_reference.emulator.transport import Session, mount, session
 
 __all__ = [
-    "BASE_URL",
+    "SITE",
     "Call",
     "Context",
     "ContractBreach",

@@ -7,10 +7,11 @@ import re
 import orjson
 
 from crm_reference.contract import Contract, Operation
+from crm_reference.contract.protocols import PROBLEM_JSON, PROTOCOLS, help_link, protocol_error
 from crm_reference.contract.validation import Validators
 from crm_reference.emulator.call import Reply
 from crm_reference.emulator.languages import ENGLISH, language_of
-from crm_reference.emulator.messages import PROBLEM_JSON, Problem, Request, Response
+from crm_reference.emulator.messages import Problem, Request, Response
 from crm_reference.emulator.problems import as_problem
 
 #: How much of an overlong path a problem repeats.
@@ -22,8 +23,20 @@ class ContractBreach(AssertionError):
     """The emulator gave an answer that the contract doesn't allow: a bug in a behaviour, a handler or a specification."""
 
 
-def refusal(contract: Contract, problem: Problem, request: Request, request_id: str, /) -> Reply:
-    """Return the reply that tells a client of a problem, in the language that it asked for where its title is there in it."""
+def refusal(contract: Contract, problem: Problem, request: Request, request_id: str, profile: str, /) -> Reply:
+    """Return the reply that tells a client of a problem, in the language that it asked for where its title is there in it.
+
+    :param profile: The protocol that decides what an error looks like; the house style where empty.
+    """
+    if profile in PROTOCOLS:
+        status, media, answer = protocol_error(
+            profile,
+            problem.code,
+            contract.errors[problem.code].status,
+            problem.detail,
+            str(problem.members.get("scim_type", "")),
+        )
+        return Reply(status, answer, {**problem.headers, "Link": help_link(problem.code)}, media)
     language = language_of(request)
     body = as_problem(contract, problem, request_id, instance=_instance(request.path), language=language or ENGLISH)
     said = contract.errors[problem.code].titles

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hmac
+import secrets
+from base64 import urlsafe_b64encode
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +17,7 @@ from crm_reference.emulator.events import Outbox
 from crm_reference.emulator.messages import Problem, Request
 from crm_reference.emulator.query import Cursors
 from crm_reference.emulator.store import Record, Store
-from crm_reference.emulator.tokens import Identity
+from crm_reference.emulator.tokens import Identity, Tokens
 from crm_reference.emulator.traits import Traits
 
 if TYPE_CHECKING:
@@ -34,9 +37,19 @@ class Fault:
     seconds: int = 0
 
 
+#: Where the documented API is, which exists nowhere but in examples.
+SITE = "https://api.crm.example"
+
+#: Makes the secrets of a world whose examples must be the same for ever. It protects nothing.
+_SECRETS = b"the emulator's secrets, which protect nothing"
+
+
 @dataclass(slots=True)
 class World:
-    """What one running emulator consists of; shared by all calls."""
+    """What one running emulator consists of; shared by all calls.
+
+    :param site: Scheme and host under which callers know it.
+    """
 
     contract: Contract
     validators: Validators
@@ -52,6 +65,21 @@ class World:
     calls: deque[tuple[str, str, str]] = field(default_factory=lambda: deque(maxlen=10_000))
     #: Writes: the service that wrote, and the collection.
     writes: set[tuple[str, str]] = field(default_factory=set)
+    site: str = SITE
+    tokens: Tokens = field(init=False)
+
+    def secret(self, purpose: str, /, size: int = 32) -> str:
+        """Return a new secret as base64url text without padding: the same for ever in a world's clock, random otherwise.
+
+        :param purpose: What it is for: ``authorization-code``. Each has a sequence of its own.
+        :param size: Number of bytes, 64 at most.
+        """
+        if self.clock.kind == "real" or self.store.database is not None:
+            made = secrets.token_bytes(size)
+        else:
+            number = self.clock.numbers[f"secret:{purpose}"] = self.clock.numbers.get(f"secret:{purpose}", 0) + 1
+            made = hmac.digest(_SECRETS, f"{purpose}:{number}".encode(), "sha512")[:size]
+        return urlsafe_b64encode(made).decode().rstrip("=")
 
 
 class Context:
@@ -136,7 +164,7 @@ class Call(Context):
 
     :param path: Values of path parameters.
     :param query: Values of query parameters, typed, defaults filled in.
-    :param headers: Request headers that are parameters, by name as the contract writes it.
+    :param headers: Request headers and cookies that are parameters, by name as the contract writes it.
     :param body: Validated body; ``None`` without one.
     :param record: The record that the path names: the last one whose resource is known.
     :param parents: All records that the path names, by parameter.

@@ -13,17 +13,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 from crm_reference.contract import Contract, Operation, Policy, Resource
+from crm_reference.contract.protocols import PROBLEM_JSON
 from crm_reference.contract.validation import Validators
 from crm_reference.emulator import control, jobs, registry
 from crm_reference.emulator.answers import ContractBreach, check, refusal, rendered
 from crm_reference.emulator.behaviours import BEHAVIOURS, batch
 from crm_reference.emulator.behaviours.operate import DATABASE
-from crm_reference.emulator.call import Behaviour, Call, Fault, Reply, World
+from crm_reference.emulator.call import SITE, Behaviour, Call, Fault, Reply, World
 from crm_reference.emulator.clock import Clock
 from crm_reference.emulator.events import Outbox
 from crm_reference.emulator.idempotency import Idempotency
 from crm_reference.emulator.limits import Limits
-from crm_reference.emulator.messages import PROBLEM_JSON, Problem, Request, Response
+from crm_reference.emulator.messages import Problem, Request, Response
 from crm_reference.emulator.parsing import parse_body, parse_parameters, validate_body
 from crm_reference.emulator.query import Cursors
 from crm_reference.emulator.routing import Router
@@ -32,9 +33,6 @@ from crm_reference.emulator.store import Store, StoreError
 from crm_reference.emulator.tokens import Identity, Tokens
 from crm_reference.emulator.traits import traits_of
 from crm_reference.emulator.webhooks import Webhooks
-
-#: Path prefix of the API: the major version stands in the server's URL and in no path of the contract.
-PREFIX = "/v1"
 
 #: Behaviours that answer whatever is sent with them, and are never limited: an orchestrator must always get its answer.
 _PROBES = ("liveness", "readiness")
@@ -83,6 +81,7 @@ class Engine:
     :param database: File to keep the world in; in memory where ``None``. A file that has a world already goes on with it.
     :param clock: ``world`` (fixed start, a second a request) or ``real``.
     :param limits: Whether quotas hold.
+    :param site: Scheme and host under which callers know it: issuer and audience of its tokens.
     """
 
     def __init__(
@@ -93,12 +92,12 @@ class Engine:
         database: Path | None = None,
         clock: Literal["world", "real"] = "world",
         limits: bool = True,
+        site: str = SITE,
     ) -> None:
         registry.load_services(contract.services)
         self.contract = contract
         self.world_name = world
         self.limits = Limits(limits)
-        self.tokens = Tokens(contract)
         self.idempotency = Idempotency()
         self.hits: list[Hit] = []
         self.webhooks = Webhooks()
@@ -114,10 +113,17 @@ class Engine:
             cursors=Cursors(),
             outbox=Outbox(store, self.webhooks),
             traits={r.collection: traits_of(contract, r) for r in contract.resources.values()},
+            site=site,
         )
+        self.tokens = self.world.tokens = Tokens(self.world)
         self._named: dict[str, list[_Named]] = {}
         self._router = Router(contract.operations.values())
         self._behaviours: dict[str, Behaviour | None] = {}
+        self._profiles: dict[str, str] = {}
+        for operation in contract.operations.values():
+            first = operation.path.split("/")[1]
+            same = self._profiles.setdefault(first, operation.profile) == operation.profile
+            self._profiles[first] = operation.profile if same else ""
         self._index()
         if store.is_empty:
             seed(self.world, world)
@@ -144,7 +150,8 @@ class Engine:
             operation, path = self._route(request)
             reply = self._answer(operation, path, request, headers)
         except Problem as problem:
-            reply = refusal(self.contract, problem, request, request_id)
+            profile = operation.profile if operation is not None else self._profile(request.path)
+            reply = refusal(self.contract, problem, request, request_id, profile)
         self.world.outbox.publish()
         response = rendered(reply, headers)
         if operation is not None:
@@ -153,9 +160,7 @@ class Engine:
         return response
 
     def _route(self, request: Request) -> tuple[Operation, dict[str, str]]:
-        found = (
-            self._router.match(request.path.removeprefix(PREFIX), request.method) if request.path.startswith(PREFIX + "/") else None
-        )
+        found = self._router.match(request.path, request.method)
         if found is None:
             raise Problem("route_not_found", f"No operation has the path {request.path[:200]}.")
         operations, path = found
@@ -164,6 +169,11 @@ class Engine:
             allowed = ", ".join(sorted(operations))
             raise Problem("method_not_allowed", f"This path takes {allowed}.", headers={"Allow": allowed})
         return operation, path
+
+    def _profile(self, path: str) -> str:
+        """Return the protocol of a path that no operation has: that of all operations which begin as it does."""
+        parts = path.split("/")
+        return self._profiles.get(parts[2], "") if len(parts) > 2 else ""
 
     def _answer(self, operation: Operation, path: dict[str, str], request: Request, headers: dict[str, str]) -> Reply:
         if operation.behaviour in _PROBES:
@@ -200,7 +210,7 @@ class Engine:
             return _NOBODY
         self.limits.check_address(request.address, now)
         try:
-            identity = self.tokens.verify(request.headers.get("authorization"), now)
+            identity = self.tokens.verify(request.headers.get("authorization"), now, request.address)
         except Problem:
             self.limits.note_failure(request.address, now)
             raise

@@ -9,8 +9,6 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-PROBLEM_JSON = "application/problem+json"
-
 
 def counted(number: int, noun: str, /) -> str:
     """Return a number with its noun.

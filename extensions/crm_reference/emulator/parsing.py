@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
+from http.cookies import CookieError, SimpleCookie
 from typing import Any
+from urllib.parse import parse_qsl
 
 import orjson
 
@@ -21,6 +24,11 @@ _MEMBERS = re.compile(rb'"\s*:')
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
+#: Media type of forms.
+FORM = "application/x-www-form-urlencoded"
+#: Most fields of a form; no protocol has nearly as many.
+_MAX_FIELDS = 200
+
 #: Deepest nesting of a body; deeper ones cost stack and serve nobody.
 MAX_DEPTH = 32
 
@@ -28,7 +36,7 @@ MAX_DEPTH = 32
 def parse_parameters(
     validators: Validators, operation: Operation, request: Request, path: Mapping[str, str], /
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return query and header parameters, typed, with defaults.
+    """Return query parameters, and headers with cookies, typed, with defaults.
 
     :raises Problem: ``unknown_parameter`` or ``malformed_parameter`` (400); ``not_found`` where a path parameter can't be an ID.
     """
@@ -48,7 +56,7 @@ def parse_parameters(
             if not validators.is_valid(parameter.schema, given):
                 raise Problem("not_found", f"Nothing can have the {parameter.name} {path.get(parameter.name, '')[:80]}.")
             continue
-        values = sent.pop(parameter.name, None) if parameter.location == "query" else _header(request, parameter.name)
+        values = sent.pop(parameter.name, None) if parameter.location == "query" else _header(request, parameter)
         target = query if parameter.location == "query" else headers
         if not values:
             if parameter.required:
@@ -60,12 +68,11 @@ def parse_parameters(
         if complaint is not None:
             errors.append(_entry(parameter, *complaint))
         target[parameter.name] = value
-    if sent:
+    # Whoever follows OAuth must ignore parameters that it doesn't know (RFC 6749, section 3.1).
+    if sent and operation.profile not in ("oauth", "oidc"):
         known = ", ".join(p.name for p in operation.parameters if p.location == "query") or "none"
         detail = f"this operation takes {known}"[:500]
-        unknown = [
-            {"parameter": name[:120] or "?", "in": "query", "code": "unknown_parameter", "detail": detail} for name in sent
-        ]
+        unknown = [{"parameter": name[:120] or "?", "in": "query", "code": "unknown_parameter", "detail": detail} for name in sent]
         raise Problem("unknown_parameter", f"{counted(len(unknown), 'query parameter')} can't be sent here; see errors.", unknown)
     if errors:
         raise Problem("malformed_parameter", f"{counted(len(errors), 'parameter')} can't be read; see errors.", errors)
@@ -77,8 +84,14 @@ def _is_text(value: str) -> bool:
     return "\0" not in value and (value.isascii() or not _SURROGATES.search(value))
 
 
-def _header(request: Request, name: str) -> list[str] | None:
-    value = request.headers.get(name.lower())
+def _header(request: Request, parameter: Parameter) -> list[str] | None:
+    """Return what a header, or a cookie, holds."""
+    if parameter.location == "cookie":
+        jar: SimpleCookie = SimpleCookie()
+        with suppress(CookieError):
+            jar.load(request.headers.get("cookie", ""))
+        return [jar[parameter.name].value] if parameter.name in jar else None
+    value = request.headers.get(parameter.name.lower())
     return None if value is None else [value]
 
 
@@ -131,9 +144,34 @@ def parse_body(operation: Operation, request: Request, limit: int, /) -> Any:
         if operation.body.required:
             raise Problem("malformed_json", "The body is missing; this operation needs one.")
         return None
+    if media == FORM:
+        return _form(operation, request.body)
     if not media.endswith("json"):
         return request.body
     return _json(request.body)
+
+
+def _form(operation: Operation, body: bytes) -> dict[str, Any]:
+    """Return a form's fields, typed by their schemas. A field that comes twice is refused unless it is a list (RFC 6749, 3.1).
+
+    :raises Problem: ``malformed_parameter`` (400).
+    """
+    try:
+        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS)
+    except ValueError:
+        raise Problem("malformed_parameter", "The form can't be read: it is not text in UTF-8, percent-encoded.") from None
+    properties = operation.body.media[FORM].resolved().child("properties") if operation.body else None
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        known = properties.child(name).resolved() if properties is not None and name in properties else None
+        kind = known.get("type") if known is not None else "string"
+        if kind == "array":
+            found.setdefault(name, []).append(value)
+        elif name in found:
+            raise Problem("malformed_parameter", f"{name[:60]} stands more than once.")
+        else:
+            found[name] = _scalar(value, kind)
+    return found
 
 
 def _json(body: bytes) -> Any:

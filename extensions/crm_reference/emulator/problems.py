@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from crm_reference.contract import Contract
+from crm_reference.contract.protocols import CATALOGUE
 from crm_reference.emulator.messages import Problem
-
-#: Page of the error catalogue; the code follows as fragment.
-CATALOGUE = "https://docs.crm.example/errors#"
 
 
 def as_problem(

@@ -21,14 +21,14 @@ class _Branch:
 class Router:
     """Finds the operation of a method and path.
 
-    :param operations: All that are served; paths are relative to ``/v1``.
+    :param operations: All that are served.
     """
 
     def __init__(self, operations: Iterable[Operation]) -> None:
         self._root = _Branch()
         for operation in operations:
             branch, names = self._root, []
-            for segment in operation.path.strip("/").split("/"):
+            for segment in operation.url_path.strip("/").split("/"):
                 if segment.startswith("{"):
                     names.append(segment.strip("{}"))
                     branch.parameter = branch.parameter or _Branch()

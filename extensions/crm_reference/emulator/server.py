@@ -32,6 +32,9 @@ MAX_BODY = 16 * 1024 * 1024
 MAX_TARGET = 16 * 1024
 MAX_HEADERS = 64 * 1024
 
+#: Paths that the engine answers where pages are served beside it.
+_ANSWERED = ("/v1/", "/_emulator", "/.well-known/")
+
 #: Sent with every answer, so that pages of another origin on this machine can call it.
 _CORS = {
     "Access-Control-Allow-Origin": "*",
@@ -67,7 +70,7 @@ def asgi(engine: Engine, *, site: Path | None = None) -> App:
             response = Response(204)
         elif (refused := _refused(scope, body)) is not None:
             response = refused
-        elif site is not None and not scope["path"].startswith(("/v1/", "/_emulator")):
+        elif site is not None and not scope["path"].startswith(_ANSWERED):
             response = page(site, scope["path"]) if scope["method"] in ("GET", "HEAD") else _plain(405, "pages are read by GET")
         else:
             response = _answer(engine, scope, body or b"")
@@ -194,11 +197,11 @@ def serve(
     """
     listener = _listen(host, port)
     with listener:
-        engine = Engine(load(root), world=world, database=database, clock=clock, limits=limits)
-        # The contract lives as long as the server: without this the collector walks all of it again and again.
-        gc.freeze()
         port = listener.getsockname()[1]
         base = f"http://{host}:{port}"
+        engine = Engine(load(root), world=world, database=database, clock=clock, limits=limits, site=base)
+        # The contract lives as long as the server: without this the collector walks all of it again and again.
+        gc.freeze()
         announce(f"Emulator of {len(engine.contract.operations)} operations at {base}/v1 (world {world}, clock {clock})")
         announce(f"export CRM_BASE={base}")
         announce(f"export CRM_TOKEN={engine.token('maya')}" if "maya" in engine.contract.principals else "")

@@ -11,11 +11,9 @@ import requests_mock
 from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 
+from crm_reference.emulator.call import SITE
 from crm_reference.emulator.engine import Engine
 from crm_reference.emulator.messages import Request, query_pairs
-
-#: The documented host, which exists nowhere but in examples.
-BASE_URL = "https://api.crm.example"
 
 
 def from_prepared(prepared: requests.PreparedRequest, /) -> Request:
@@ -65,7 +63,7 @@ class Session(requests.Session):
     :param token: Access token; none where empty.
     """
 
-    def __init__(self, base: str = BASE_URL, token: str = "") -> None:
+    def __init__(self, base: str = SITE, token: str = "") -> None:
         super().__init__()
         self.base = base
         if token:
@@ -88,7 +86,7 @@ def mount(engine: Engine, mocker: requests_mock.Mocker, /) -> None:
     """Route every request to the documented host, from whatever session, to an engine."""
 
     def matcher(prepared: Any) -> requests.Response | None:
-        if not prepared.url.startswith(BASE_URL + "/"):
+        if not prepared.url.startswith(SITE + "/"):
             return None
         answer = engine.handle(from_prepared(prepared))
         return requests_mock.create_response(prepared, status_code=answer.status, headers=answer.headers, content=answer.body)

@@ -25,8 +25,6 @@ from crm_reference.exchanges.pointers import ABSENT, find
 
 #: What a recorded request shows in place of the caller's token: the shell variable that every sample reads.
 SHOWN_TOKEN = "Bearer $CRM_TOKEN"
-#: Before every path; servers of the documents name it.
-PREFIX = "/v1"
 
 _REFERENCE = re.compile(r"\$\{(?P<exchange>[a-z]\w*/[a-z0-9][a-z0-9-]*)(?P<mark>[#@])(?P<what>[^}]*)\}")
 _PREFERRED_MEDIA = ("application/merge-patch+json", "application/json")
@@ -149,7 +147,7 @@ class Composer:
                 )
                 raise ExchangeError(exchange.place, "exchange.path", message) from None
 
-        path = PREFIX + re.sub(r"\{([^}]+)\}", value, operation.path)
+        path = re.sub(r"\{([^}]+)\}", value, operation.url_path)
         if given:
             message = f"{exchange.id} gives the path parameter {', '.join(given)}, and {operation.path} has none of that name"
             raise ExchangeError(exchange.place, "exchange.path", message)

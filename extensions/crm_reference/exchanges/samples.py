@@ -71,6 +71,7 @@ class _Call:
     :param token: The caller's token is sent.
     :param public: No Authorization is sent at all.
     :param note: Whose token it must be; empty for the default caller's.
+    :param redirected: The answer leads elsewhere: the sample shows it rather than following.
     """
 
     method: str
@@ -84,6 +85,7 @@ class _Call:
     token: bool
     public: bool
     note: str
+    redirected: bool = False
 
     @property
     def is_json(self) -> bool:
@@ -167,6 +169,7 @@ def _call(exchange: Exchange, operation: Operation) -> _Call:
         token=token,
         public=authorization is None,
         note=f"CRM_TOKEN is a token of {exchange.principal}" if other else "",
+        redirected=300 <= recorded.status < 400 and recorded.status != 304,
     )
 
 
@@ -223,6 +226,8 @@ def _python_call(call: _Call) -> str:
         arguments.append(_argument("data", call.text if plain else Source(repr(call.content))))
     if headers:
         arguments.append(_argument("headers", headers))
+    if call.redirected:
+        arguments.append("allow_redirects=False")
     function = ("requests." if call.public else "crm.") + call.method.lower()
     flat = f"answer = {function}({', '.join(arguments)})"
     if len(flat) <= WIDTH - 4 and "\n" not in flat:
@@ -243,6 +248,8 @@ def _argument(name: str, value: Any) -> str:
 
 def _javascript(call: _Call) -> str:
     options = [f'method: "{call.method}"'] if call.method != "GET" else []
+    if call.redirected:
+        options.append('redirect: "manual"')
     headers: dict[str, str] = {}
     if call.token:
         headers["Authorization"] = Source("`Bearer ${process.env.CRM_TOKEN}`")

@@ -19,7 +19,8 @@ import requests_mock
 import time_machine
 
 from crm_reference.contract.examples import DEFAULT_PRINCIPAL
-from crm_reference.emulator.transport import BASE_URL, from_prepared
+from crm_reference.emulator.call import SITE
+from crm_reference.emulator.transport import from_prepared
 from crm_reference.exchanges.compose import NOBODY, parsed
 from crm_reference.exchanges.pointers import contrast, difference
 from crm_reference.exchanges.samples import START, TRANSPORT_HEADERS
@@ -48,7 +49,7 @@ class Stage:
 
     def __enter__(self) -> Stage:
         environment = {f"CRM_TOKEN_{n.upper().replace('-', '_')}": token for n, token in self._tokens.items()}
-        environment["CRM_BASE"] = BASE_URL
+        environment["CRM_BASE"] = SITE
         # a netrc or proxy of the machine must not reach into an example
         environment |= {"NETRC": os.devnull, "NO_PROXY": "*", "no_proxy": "*"}
         self._stack.enter_context(mock.patch.dict(os.environ, environment))
@@ -75,7 +76,7 @@ class Stage:
         return names
 
     def _answer(self, request: Any) -> requests.Response | None:
-        if not request.url.startswith(BASE_URL + "/"):
+        if not request.url.startswith(SITE + "/"):
             return None
         response = self.engine.handle(from_prepared(request))
         self._traveller.move_to(self.engine.clock.time())

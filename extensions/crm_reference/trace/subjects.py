@@ -27,8 +27,13 @@ def guarded(contract: Contract, /) -> list[str]:
 
 
 def public(contract: Contract, /) -> list[str]:
-    """Return the operations that take no token."""
-    return [o.id for o in contract.operations.values() if not o.scopes]
+    """Return the operations that take no token, and no other credential."""
+    return [o.id for o in contract.operations.values() if not o.scopes and _open(o)]
+
+
+def _open(operation: Operation) -> bool:
+    security = operation.node.get("security", [])
+    return not security or {} in security
 
 
 def with_record_id(contract: Contract, /) -> list[str]:

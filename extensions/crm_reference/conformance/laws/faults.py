@@ -190,7 +190,7 @@ def _ask(lab: Lab, service: Service, behaviour: str) -> Response:
         raise Broken(f"{service.slug} has no operation for {behaviour}")
     principal = next(n for n, p in lab.contract.principals.items() if "*" in p.scopes)
     headers = {} if operation.public else {"authorization": lab.bearer(principal)}
-    return lab.send(operation, Request("GET", "/v1" + operation.path, (), headers))
+    return lab.send(operation, Request("GET", operation.url_path, (), headers))
 
 
 def _edge(lab: Lab, subject: str) -> tuple[Service, str]:

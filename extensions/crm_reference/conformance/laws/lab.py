@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from crm_reference.contract import Contract, ContractError, Exchange, Operation
+from crm_reference.contract.examples import help_code
 from crm_reference.emulator import ContractBreach, Engine, Request, Response, Snapshot
 from crm_reference.exchanges.replay import Replayer, request_of
 from crm_reference.trace.subjects import model_exchange
@@ -66,14 +67,15 @@ def describe(response: Response, /) -> str:
 
 def code_of(response: Response, /) -> str:
     """Return a problem's code; empty where the answer is none."""
-    if not response.headers.get("Content-Type", "").startswith("application/problem+json"):
-        return ""
-    return str(response.json().get("code", ""))
+    if response.headers.get("Content-Type", "").startswith("application/problem+json"):
+        return str(response.json().get("code", ""))
+    return help_code(response.headers)
 
 
 def entries_of(response: Response, /) -> list[Mapping[str, Any]]:
     """Return the entries of a problem's ``errors``."""
-    return list(response.json().get("errors", ())) if code_of(response) else []
+    body = response.json() if code_of(response) else {}
+    return list(body.get("errors", ()))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,15 +152,15 @@ class Case:
 
     def path_values(self) -> dict[str, str]:
         """Return the values of the path's parameters, as they were sent."""
-        template, sent = self.operation.path.split("/"), self.request.path.removeprefix("/v1").split("/")
+        template, sent = self.operation.url_path.split("/"), self.request.path.split("/")
         return {t.strip("{}"): s for t, s in zip(template, sent, strict=False) if t.startswith("{")}
 
     def path_with(self, **values: str) -> str:
         """Return the path with other values for some parameters, taken as they are."""
-        path = self.operation.path
+        path = self.operation.url_path
         for name, value in {**self.path_values(), **values}.items():
             path = path.replace(f"{{{name}}}", value)
-        return "/v1" + path
+        return path
 
 
 class Lab:

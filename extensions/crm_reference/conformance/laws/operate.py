@@ -69,7 +69,7 @@ def _metrics(lab: Lab, service: Service) -> str:
     if operation is None:
         raise Broken(f"{service.slug} has no operation for its metrics")
     principal = next(n for n, p in lab.contract.principals.items() if "*" in p.scopes)
-    response = lab.send(operation, Request("GET", "/v1" + operation.path, (), {"authorization": lab.bearer(principal)}))
+    response = lab.send(operation, Request("GET", operation.url_path, (), {"authorization": lab.bearer(principal)}))
     return response.body.decode()
 
 
@@ -134,5 +134,5 @@ def deployment_files(lab: Lab, slug: str) -> None:
         operation = lab.contract.operations.get(operation_id)
         if operation is None:
             raise Skipped(f"the probe {operation_id} is no operation")
-        response = lab.send(operation, Request("GET", "/v1" + operation.path, (), {}))
+        response = lab.send(operation, Request("GET", operation.url_path, (), {}))
         demand(response.status == 200, f"the probe {operation_id} got {describe(response)}")

@@ -157,7 +157,7 @@ def mirror(lab: Lab, collection: str) -> None:
     feed, listing = _operation(lab, collection, "changes"), _operation(lab, collection, "list")
 
     def get(operation: Operation, **query: str) -> Any:
-        response = lab.send(operation, Request("GET", "/v1" + operation.path, tuple(query.items()), headers))
+        response = lab.send(operation, Request("GET", operation.url_path, tuple(query.items()), headers))
         demand(response.status == 200, f"{operation.id} got {describe(response)}")
         return response.json()
 
@@ -201,7 +201,7 @@ def _random_writes(lab: Lab, collection: str, headers: dict[str, str], names: di
         choice = dice.choice(["create", "create", "update", "delete", "restore"])
         if choice == "create" or not ids:
             made = {k: f"{v} {number}"[:80] for k, v in names.items()}
-            request = Request("POST", "/v1" + has["create"].path, (), headers, orjson.dumps(made))
+            request = Request("POST", has["create"].url_path, (), headers, orjson.dumps(made))
             response = lab.send(has["create"], request)
             if response.status == 201:
                 ids.append(response.json()["id"])

@@ -144,7 +144,7 @@ def pii_masked(lab: Lab, subject: str) -> None:
         raise Skipped(f"no record of the world, and none that the model exchange creates, has {name}")
     from crm_reference.emulator import Request
 
-    path = "/v1" + reader.path.rpartition("/")[0] + "/" + record.id
+    path = reader.url_path.rpartition("/")[0] + "/" + record.id
     for scopes, shown in ((None, True), (sorted(set(lab.contract.scopes) - {scope}), False)):
         response = lab.send(reader, Request("GET", path, (), {"authorization": lab.bearer(principal, scopes=scopes)}))
         demand(

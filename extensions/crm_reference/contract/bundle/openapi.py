@@ -8,13 +8,13 @@ from crm_reference.contract.bundle.inline import Inliner, merge_components, prun
 from crm_reference.contract.bundle.problems import own_problems, standard_problems
 from crm_reference.contract.documents import Node
 from crm_reference.contract.model import Contract, Exchange, Operation, Service
+from crm_reference.contract.protocols import PROBLEM_JSON
 from crm_reference.contract.validation import Validators
 
 #: The headers of every answer.
 STANDARD_HEADERS = ("X-Request-Id", "RateLimit-Policy", "RateLimit")
 #: Those of every problem.
 _PROBLEM_HEADERS = ("Content-Language",)
-PROBLEM_JSON = "application/problem+json"
 _TOP = ("openapi", "info", "servers", "tags")
 
 
@@ -34,7 +34,7 @@ def service_document(contract: Contract, service: Service, validators: Validator
     own = _own_components(service, inliner)
     document["components"] = merge_components(own, inliner.components)
     prune_components(document)
-    document["components"]["securitySchemes"] = {"oauth2": _security(contract, service)}
+    document["components"]["securitySchemes"] = _schemes(contract, service)
     return document
 
 
@@ -49,8 +49,15 @@ def _own_components(service: Service, inliner: Inliner) -> dict[str, Any]:
     }
 
 
-def _security(contract: Contract, service: Service) -> dict[str, Any]:
-    scheme = contract.library.open("source_specs/common/security.yaml").data["oauth2"]
+def _schemes(contract: Contract, service: Service) -> dict[str, Any]:
+    """Return the security schemes that a service's operations use; OAuth's flows list the service's scopes."""
+    used = {name for o in service.operations for alternative in o.node.get("security", ()) for name in alternative}
+    common = contract.library.open("source_specs/common/security.yaml").data
+    schemes = {name: scheme for name, scheme in common.items() if name in used and name != "oauth2"}
+    return {"oauth2": _oauth2(service, common["oauth2"]), **schemes}
+
+
+def _oauth2(service: Service, scheme: dict[str, Any]) -> dict[str, Any]:
     scopes = {name: scope.description for name, scope in sorted(service.manifest.scopes.items())}
     flows = {name: {**flow, "scopes": scopes} for name, flow in scheme["flows"].items()}
     return {**scheme, "flows": flows}
@@ -135,7 +142,7 @@ def _add_problems(contract: Contract, responses: dict[str, Any], operation: Oper
     }
     for problem in (*own_problems(contract, operation), *standard_problems(contract, operation)):
         for media, content in responses[problem.status].get("content", {}).items():
-            if "problem" in media and problem.name not in shown:
+            if ("problem" in media or operation.is_protocol) and problem.name not in shown:
                 example = {"summary": problem.summary, "value": dict(problem.value)}
                 _put(content.setdefault("examples", {}), problem.name, example)
 
@@ -179,7 +186,7 @@ def platform_document(documents: dict[str, dict[str, Any]], services: dict[str, 
     if documents:
         scheme = combined["components"]["securitySchemes"]["oauth2"]
         flows = {name: {**flow, "scopes": dict(sorted(scopes.items()))} for name, flow in scheme["flows"].items()}
-        combined["components"]["securitySchemes"] = {"oauth2": {**scheme, "flows": flows}}
+        combined["components"]["securitySchemes"]["oauth2"] = {**scheme, "flows": flows}
         combined["components"] = {s: dict(sorted(p.items())) for s, p in sorted(combined["components"].items())}
     return combined
 

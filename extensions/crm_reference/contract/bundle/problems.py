@@ -9,6 +9,7 @@ from typing import Any
 
 from crm_reference.contract.manifest_model import ErrorCode
 from crm_reference.contract.model import Contract, Operation, Parameter
+from crm_reference.contract.protocols import CATALOGUE, PROBLEM_JSON, protocol_error
 from crm_reference.contract.schema_tree import declared
 
 REQUEST_ID = "req_01KDVDNA000000000000000101"
@@ -17,12 +18,12 @@ _BRANCH = re.compile(r"<[^>]*>")
 
 
 def example_path(operation: Operation) -> str:
-    """Return an operation's path below the server's root, with example values for its parameters."""
-    path = operation.path
+    """Return an operation's path from the host on, with example values for its parameters."""
+    path = operation.url_path
     for parameter in operation.parameters:
         if parameter.location == "path":
             path = path.replace("{" + parameter.name + "}", str(_first_example(parameter) or parameter.name))
-    return f"/v1{path}"
+    return path
 
 
 def _first_example(parameter: Parameter) -> Any:
@@ -47,7 +48,7 @@ class ProblemExample:
 def problem_body(error: ErrorCode, operation: Operation, detail: str, /, **more: Any) -> dict[str, Any]:
     """Return the body of a problem as the platform writes it."""
     body = {
-        "type": f"https://docs.crm.example/errors#{error.code}",
+        "type": CATALOGUE + error.code,
         "title": error.title,
         "status": error.status,
         "detail": detail,
@@ -62,27 +63,33 @@ def standard_problems(contract: Contract, operation: Operation) -> Iterator[Prob
     """Yield an example for each standard code that the operation can answer, by its responses and its shape."""
     for code, detail, more in _candidates(contract, operation):
         error = contract.standard_errors.get(code)
-        if error is None or str(error.status) not in operation.responses:
-            continue
-        media = operation.responses[str(error.status)].media
-        if any("problem" in m for m in media):
-            body = problem_body(error, operation, detail, **more)
-            yield ProblemExample(code, str(error.status), error.title, body)
+        if error is not None:
+            yield from _answered(operation, error, detail, **more)
+
+
+def _answered(operation: Operation, error: ErrorCode, detail: str, name: str = "", /, **more: Any) -> Iterator[ProblemExample]:
+    """Yield the example of a code as the operation answers it, unless it declares no such answer."""
+    if operation.is_protocol:
+        status, media, body = protocol_error(operation.profile, error.code, error.status, detail)
+    else:
+        status, media, body = error.status, PROBLEM_JSON, problem_body(error, operation, detail, **more)
+    answer = operation.responses.get(str(status))
+    if answer is not None and media in answer.media:
+        yield ProblemExample(name or error.code, str(status), error.title, body)
 
 
 def own_problems(contract: Contract, operation: Operation) -> Iterator[ProblemExample]:
     """Yield an example for each of the operation's own codes, from what the manifest says of it."""
     for code in operation.errors:
         error = contract.errors.get(code)
-        if error is None or str(error.status) not in operation.responses:
+        if error is None:
             continue
         if error.field:
             whole = contract.standard_errors["validation_failed"]
             entry = {"pointer": _first_pointer(operation), "code": code, "detail": f"{error.title}."}
-            body = problem_body(whole, operation, "1 field is not valid; see errors.", errors=[entry])
+            yield from _answered(operation, whole, "1 field is not valid; see errors.", code, errors=[entry])
         else:
-            body = problem_body(error, operation, f"{error.cause} {error.fix}"[:1000])
-        yield ProblemExample(code, str(error.status), error.title, body)
+            yield from _answered(operation, error, f"{error.cause} {error.fix}"[:1000])
 
 
 def _candidates(contract: Contract, operation: Operation) -> Iterator[tuple[str, str, dict[str, Any]]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from crm_reference.contract.examples import cookies_in, expected_codes
 from crm_reference.contract.lint.registry import Problem, rule
 from crm_reference.contract.lint.survey import Survey
 from crm_reference.contract.schema_tree import declared, used
@@ -25,12 +26,7 @@ def check_successes(survey: Survey) -> Iterator[Problem]:
 def check_errors(survey: Survey) -> Iterator[Problem]:
     """Each error code of an operation's own has an exchange that expects it."""
     for operation in survey.operations:
-        expected = {
-            str(value)
-            for e in survey.exchanges_of(operation)
-            for pointer, value in e.expect.items()
-            if pointer.endswith("/code")
-        }
+        expected = {code for exchange in survey.exchanges_of(operation) for code in expected_codes(exchange)}
         for code in operation.errors:
             if code not in expected:
                 where = survey.example_file(operation.service)
@@ -65,6 +61,7 @@ def check_parameters(survey: Survey) -> Iterator[Problem]:
             if exchange.succeeds or operation.parameter("If-Match", "header"):
                 used |= {("path", n) for n in exchange.request.path} | {("query", n) for n in exchange.request.query}
                 used |= {("header", n.lower()) for n in exchange.request.headers}
+                used |= {("cookie", n) for n in cookies_in(exchange.request.headers)}
         for parameter in operation.parameters:
             name = parameter.name.lower() if parameter.location == "header" else parameter.name
             if (parameter.location, name) not in used:

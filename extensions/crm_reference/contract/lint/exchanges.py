@@ -116,6 +116,8 @@ def check_request(survey: Survey) -> Iterator[Problem]:
             continue
         query = {p.name for p in operation.parameters if p.location == "query"}
         headers = {p.name.lower() for p in operation.parameters if p.location == "header"} | _HEADERS
+        if any(p.location == "cookie" for p in operation.parameters):
+            headers |= {"cookie"}
         for name in sorted(set(request.query) - query):
             yield exchange.place, f"{exchange.id} sends {name}, which {operation.id} doesn't take; remove it"
         for name in request.headers:
@@ -227,5 +229,5 @@ def check_principals(survey: Survey) -> Iterator[Problem]:
         for name, node in document.root.items("principals"):
             for scope in node.get("scopes", ()):
                 owner = scope.split(".")[0]
-                if scope != "*" and scope not in survey.scopes and owner in survey.contract.services:
+                if scope not in ("*", "by-role") and scope not in survey.scopes and owner in survey.contract.services:
                     yield node.place, f"{name} has the scope {scope}, which {owner} doesn't have; correct it"

@@ -25,6 +25,8 @@ _ID_NAMES = frozenset({"id", "subject", "actor", "merged_into"})
 _SHARED_PREFIXES = frozenset({"job"})
 #: Suffixes that make a filter parameter of a field's name.
 _OPERATORS = ("_gte", "_gt", "_lte", "_lt", "_in", "_not_in", "_ne", "_contains", "_starts_with", "_is_set")
+#: Scopes whose names OpenID Connect gives (Core, sections 5.4 and 11).
+_OIDC_SCOPES = frozenset({"openid", "profile", "email", "phone", "address", "offline_access"})
 #: Names of the standards that our documents quote.
 _FOREIGN_TIMES = frozenset({"time", "from", "to", "value", "cursor"})
 
@@ -33,7 +35,7 @@ _FOREIGN_TIMES = frozenset({"time", "from", "to", "value", "cursor"})
 def check_paths(survey: Survey) -> Iterator[Problem]:
     """Path segments are kebab-case, parameters snake_case, nested three levels at most."""
     for operation in survey.operations:
-        if operation.profile in ("oauth", "oidc", "scim"):
+        if operation.is_protocol:
             continue
         parts = [p for p in operation.path.split("/") if p]
         for part in parts:
@@ -60,7 +62,7 @@ def check_segments(survey: Survey) -> Iterator[Problem]:
         for operation in service.operations:
             first = operation.path.split("/")[1]
             used.add(first)
-            if first not in service.manifest.segments and operation.profile not in ("oauth", "oidc", "scim"):
+            if first not in service.manifest.segments and not operation.is_protocol:
                 message = f"{operation.path} begins with {first}, which service.yaml doesn't declare; add it to segments"
                 yield operation.place, message
         for segment in service.manifest.segments:
@@ -141,14 +143,11 @@ def _is_option(survey: Survey, site: SchemaSite) -> bool:
 
 
 def _profiled(survey: Survey) -> frozenset[str]:
-    """Return the names of schemas that only operations with a profile use, and those operations' ids."""
-    roots = [o for o in survey.operations if o.profile]
-    names = {o.id for o in roots}
-    for operation in roots:
-        media = [*(operation.body.media.values() if operation.body else ())]
-        media += [n for r in operation.responses.values() for n in r.media.values()]
-        names |= {n.resolved().name for n in media}
-    return frozenset(names)
+    """Return the names of schemas that only operations with a profile reach, and those operations' ids."""
+    profiled = [o for o in survey.operations if o.profile]
+    ours = survey.reached(o for o in survey.operations if not o.profile)
+    names = {uri.rpartition("/")[2] for uri in survey.reached(profiled) - ours}
+    return frozenset(names | {o.id for o in profiled})
 
 
 @rule("name.time")
@@ -186,7 +185,10 @@ def check_references(survey: Survey) -> Iterator[Problem]:
 @rule("name.enum")
 def check_enum_values(survey: Survey) -> Iterator[Problem]:
     """Values of enumerations are lower_snake; a dot leads into a nested field."""
+    profiled = _profiled(survey)
     for site in survey.own_sites:
+        if site.owner in profiled:
+            continue
         for value in site.node.get("enum", ()) if isinstance(site.node.value, dict) else ():
             if isinstance(value, str) and not re.fullmatch(r"[a-z0-9]+([_.][a-z0-9]+)*", value):
                 yield site.node.place, f"{site.label} has the value {value!r}, which is not lower_snake; rename it"
@@ -198,6 +200,8 @@ def check_scope_names(survey: Survey) -> Iterator[Problem]:
     seen: dict[str, str] = {}
     for service in survey.services:
         for name, scope in service.manifest.scopes.items():
+            if name in _OIDC_SCOPES and any(o.is_protocol and name in o.scopes for o in service.operations):
+                continue
             if not re.fullmatch(r"[a-z][a-z_-]*(\.[a-z_]+)+", name) or name.split(".")[0] not in (
                 service.slug,
                 *service.manifest.segments,

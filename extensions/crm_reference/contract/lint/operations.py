@@ -71,6 +71,14 @@ def check_security(survey: Survey) -> Iterator[Problem]:
         elif not operation.node.get("security"):
             if not operation.public:
                 yield operation.place, f"{operation.id} is open and doesn't say why; add x-public"
+        elif any({"client_basic", "registration_token"} & set(a) for a in operation.node.get("security", ())):
+            if operation.profile != "oauth":
+                yield (
+                    operation.place,
+                    f"{operation.id} takes client credentials, which only the OAuth profile may; demand a scope",
+                )
+            if not operation.public:
+                yield operation.place, f"{operation.id} takes no token and doesn't say why; add x-public"
         elif not operation.scopes:
             yield operation.place, f"{operation.id} demands a token without a scope; name one"
         elif operation.public:

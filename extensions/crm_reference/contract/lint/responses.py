@@ -91,7 +91,7 @@ def check_surplus(survey: Survey) -> Iterator[Problem]:
 def check_shared(survey: Survey) -> Iterator[Problem]:
     """Error responses are those of common/responses.yaml, each under its own status."""
     for operation in survey.operations:
-        if operation.profile in ("oauth", "oidc", "scim"):
+        if operation.is_protocol:
             continue
         for status, response in operation.responses.items():
             if status < "400":
@@ -130,7 +130,7 @@ def check_headers(survey: Survey) -> Iterator[Problem]:
             for name, header in response.resolved().items("headers"):
                 if name in STANDARD_HEADERS:
                     yield header.place, f"{operation.id} repeats {name}, which the bundle adds; remove it"
-                elif name in known and "$ref" not in header:
+                elif name in known and "$ref" not in header and not operation.is_protocol:
                     yield header.place, f"{operation.id} describes {name} anew; refer to common/headers.yaml#/{name}"
 
 

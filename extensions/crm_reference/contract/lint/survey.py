@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -192,6 +192,11 @@ class Survey:
         """URIs of the schemas that answers and events reach."""
         answers = (n for o in self.operations for r in o.responses.values() for n in r.media.values())
         return self._reach((*answers, *(e.payload for e in self.contract.events.values())))
+
+    def reached(self, operations: Iterable[Operation], /) -> frozenset[str]:
+        """Return the URIs of the schemas that operations' bodies and answers reach."""
+        bodies = [(o.body.media if o.body else {}, *(r.media for r in o.responses.values())) for o in operations]
+        return self._reach(n for parts in bodies for media in parts for n in media.values())
 
     @staticmethod
     def _reach(roots: Any) -> frozenset[str]:

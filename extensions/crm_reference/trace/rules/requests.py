@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from crm_reference.contract import Exchange, Operation
-from crm_reference.contract.examples import codes_in
+from crm_reference.contract.examples import codes_of as answered_codes
+from crm_reference.contract.examples import cookies_in, expected_codes
 from crm_reference.contract.schema_tree import Spot, declared, json_schema, used
 from crm_reference.trace.subjects import is_paged
 from crm_reference.trace.universal import Context, Findings, Verdict, rule
@@ -46,6 +47,7 @@ def _sent(operation: Operation, exchange: Exchange) -> Iterator[str]:
     yield from (f"query {name}" for name in request.query)
     headers = {name.lower() for name in request.headers}
     yield from (f"header {p.name}" for p in operation.parameters if p.location == "header" and p.name.lower() in headers)
+    yield from (f"cookie {name}" for name in cookies_in(request.headers))
     if (schema := json_schema(operation.body)) is not None and request.body is not None:
         yield from (spot.generic for spot in used(schema, request.body))
 
@@ -118,5 +120,5 @@ def error_examples(context: Context, /) -> Verdict:
 def codes_of(exchange: Exchange, /) -> frozenset[str]:
     """Return the error codes in an exchange's recorded answer, or where there is none, those that its author expects."""
     if exchange.recorded is not None:
-        return frozenset(codes_in(exchange.recorded.body))
-    return frozenset(str(v) for k, v in exchange.expect.items() if k.startswith("#") and k.endswith("/code"))
+        return frozenset(answered_codes(exchange.recorded))
+    return frozenset(expected_codes(exchange))

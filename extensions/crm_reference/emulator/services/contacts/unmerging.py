@@ -84,7 +84,7 @@ def _former(present: Mapping[str, Any], before: Mapping[str, Any], after: Mappin
             doc |= {name: before[name]} if name in before else {}
     now, then, made = (d.get("custom_fields", {}) for d in (present, before, after))
     customs = {**now}
-    for name in {*now, *then}:
+    for name in dict.fromkeys((*now, *then)):
         if now.get(name) == made.get(name):
             customs.pop(name, None)
             customs |= {name: then[name]} if name in then else {}
