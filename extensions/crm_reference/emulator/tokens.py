@@ -79,7 +79,7 @@ class Tokens:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._verified: dict[str, tuple[object, Identity]] = {}
+        self._verified: dict[str, tuple[object, Identity, str | None]] = {}
 
     # -- making ----------------------------------------------------------------------------------------------------------
 
@@ -206,11 +206,15 @@ class Tokens:
         keys = self._keys()
         kept = self._verified.get(token)
         if kept is not None and kept[0] is keys:
+            if kept[2] is not None:
+                self._verifying(kept[2])  # its overlap may have ended meanwhile
             return kept[1]
         if len(self._verified) > 10_000:
             self._verified.clear()
         identity = self._decode(token)
-        self._verified[token] = (keys, identity)
+        id = str(jwt.get_unverified_header(token)["kid"])
+        retires = id in keys and "retires_at" in keys[id][1].doc
+        self._verified[token] = (keys, identity, id if retires else None)
         return identity
 
     def claims(self, token: str, /, *, type: str = "at+jwt", audience: str = "") -> dict[str, Any]:
@@ -252,12 +256,15 @@ class Tokens:
         :raises Problem: ``invalid_token`` where the key isn't known, or has ended.
         """
         known = self._keys().get(id)
-        if known is not None and known[1].doc.get("status") not in _ENDED:
-            if known[1].doc.get("retires_at", "9999") > self._world.clock.now():
-                return known[0]
+        if known is not None and not self._has_ended(known[1].doc):
+            return known[0]
         if known is None and id == KEY_ID:
             return ""
         raise refused("The token is signed by a key that this platform doesn't have.")
+
+    def _has_ended(self, key: Mapping[str, Any]) -> bool:
+        """Tell whether a key's time is over: it was ended, or the overlap of a rotation is."""
+        return key.get("status") in _ENDED or key.get("retires_at", "9999") <= self._world.clock.now()
 
     def _decode(self, token: str) -> Identity:
         claims = self.claims(token)

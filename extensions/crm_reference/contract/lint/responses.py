@@ -59,7 +59,7 @@ def check_minimum(survey: Survey) -> Iterator[Problem]:
     """An operation lists each answer that its shape makes possible."""
     codes = {name: error.status for name, error in survey.contract.errors.items()}
     for operation in survey.operations:
-        if operation.profile not in ("", "openmetrics", "sse"):
+        if operation.is_protocol:
             continue
         for status, reason in sorted(required_statuses(operation, codes).items()):
             if status not in operation.responses:
@@ -76,7 +76,7 @@ def check_minimum(survey: Survey) -> Iterator[Problem]:
 def check_surplus(survey: Survey) -> Iterator[Problem]:
     """An operation lists no 401, 403 or 412 that can't happen."""
     for operation in survey.operations:
-        if operation.profile not in ("", "openmetrics", "sse"):
+        if operation.is_protocol:
             continue
         own = {str(survey.contract.errors[c].status) for c in operation.errors if c in survey.contract.errors}
         if not operation.scopes:
