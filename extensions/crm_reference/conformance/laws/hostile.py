@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from crm_reference.conformance.laws.lab import Case, Lab, Skipped, demand, describe, entries_of, law, parts, split
 from crm_reference.contract import Resource
 from crm_reference.emulator import Response
+from crm_reference.emulator.call import Context
+from crm_reference.emulator.store import Record
 from crm_reference.trace.subjects import record_parameters
 
 #: What a path parameter may be sent in place of an ID, percent-encoded as it goes over the wire.
@@ -53,16 +55,21 @@ def hostile_id(lab: Lab, operation: str) -> None:
 
 def _not_the_owner(lab: Lab, case: Case) -> None:
     resource = lab.contract.resources.get(case.operation.resource)
-    viewer = next((n for n, p in lab.contract.principals.items() if p.sees == "own"), None)
-    if resource is None or not resource.owner or viewer is None or "{" not in case.operation.path:
+    if resource is None or not resource.owner or "{" not in case.operation.path:
         return
     case.rewind()
     id = next(iter(case.path_values().values()))
     record = lab.engine.world.store.get(lab.tenant_of(case), resource.collection, id)
-    if record is None or record.doc.get(resource.owner) == lab.contract.principals[viewer].user:
-        return
-    response = case.send(headers={"authorization": lab.bearer(viewer)})
-    demand(response.status == 404, f"a user who may not see the record got {describe(response)}")
+    colleagues = [n for n, p in lab.contract.principals.items() if p.tenant == lab.tenant_of(case)]
+    for viewer in [n for n in colleagues if record is not None and not _sees(lab, n, record)][:1]:
+        response = case.send(headers={"authorization": lab.full_bearer(viewer)})
+        demand(response.status == 404, f"a user who may not see the record got {describe(response)}")
+
+
+def _sees(lab: Lab, principal: str, record: Record) -> bool:
+    world = lab.engine.world
+    identity = lab.engine.tokens.verify(lab.bearer(principal), world.clock.time())
+    return Context(world, identity).records.visible(record)
 
 
 @law("hostile-read-only")

@@ -246,6 +246,10 @@ class Lab:
         """Return an Authorization header's value for a principal."""
         return f"Bearer {self.engine.token(principal, **options)}"
 
+    def full_bearer(self, principal: str, /) -> str:
+        """Return an Authorization header's value for a principal whose token has every scope of the contract."""
+        return self.bearer(principal, scopes=sorted(self.contract.scopes))
+
     def accepted(self, operation: Operation, response: Response, /) -> bool:
         """Tell whether an answer is a declared success."""
         return response.status < 400 and str(response.status) in operation.responses
@@ -261,10 +265,23 @@ class Lab:
 
         :raises Skipped: If the world has one tenant alone.
         """
-        for name, principal in self.contract.principals.items():
-            if principal.tenant != tenant and "*" in principal.scopes:
-                return name
+        for other in {p.tenant: None for p in self.contract.principals.values()}:
+            if other != tenant:
+                return self.administrator(other)
         raise Skipped("the world has no second tenant")
+
+    def administrator(self, tenant: str = "", /) -> str:
+        """Return the name of a principal who may do everything: an administrator, or one who has every scope and sees every record.
+
+        :param tenant: The world's first one where empty.
+        :raises Skipped: If the tenant has nobody like that.
+        """
+        tenant = tenant or next(iter(self.contract.principals.values())).tenant
+        for name, principal in self.contract.principals.items():
+            able = principal.role == "administrator" or ("*" in principal.scopes and principal.sees == "all")
+            if principal.tenant == tenant and able:
+                return name
+        raise Skipped("nobody of the tenant may do everything")
 
     def tenant_of(self, case: Case, /) -> str:
         """Return the tenant of the caller of a case."""

@@ -34,7 +34,7 @@ def rate_limit(lab: Lab, operation: str) -> None:
         demand(0 < wait <= policy.window_seconds, f"Retry-After is {wait}")
         if not public:
             other = lab.outsider(tenant)
-            free = lab.send(case.operation, case.altered(headers={"authorization": lab.bearer(other)}))
+            free = lab.send(case.operation, case.altered(headers={"authorization": lab.full_bearer(other)}))
             demand(code_of(free) != "rate_limited", "another client is limited too")
         engine.clock.advance(wait)
         again = lab.send(case.operation, case.altered())

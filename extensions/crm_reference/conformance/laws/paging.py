@@ -118,7 +118,7 @@ def _disturb(lab: Lab, tenant: str, collection: str, seen: list[str], number: in
 def tenant_cursor(lab: Lab, operation: str) -> None:
     """A cursor of one tenant is none of another's, whose walk has nothing of the first."""
     case = _filled(lab, operation)
-    other = lab.bearer(lab.outsider(lab.tenant_of(case)))
+    other = lab.full_bearer(lab.outsider(lab.tenant_of(case)))
     cursor = _page(case, 1, "").json().get("next_cursor")
     if not cursor:
         raise Skipped("no exchange makes a list of two entries")
