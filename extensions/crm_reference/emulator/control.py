@@ -16,6 +16,9 @@ from crm_reference.emulator.store import StoreError
 if TYPE_CHECKING:
     from crm_reference.emulator.engine import Engine
 
+#: Collection of the messages that services hand to notifications.
+MAILS = "outgoing-mails"
+
 _Action = Callable[["Engine", Mapping[str, Any]], Any]
 
 
@@ -111,6 +114,13 @@ def _token(engine: Engine, asked: Mapping[str, Any]) -> Any:
     return {"principal": name, "access_token": engine.token(name, **options), "token_type": "Bearer"}
 
 
+def _mails(engine: Engine, asked: Mapping[str, Any]) -> Any:
+    """Return what was sent by mail, oldest first: codes and links that no operation shows."""
+    store, wanted = engine.world.store, asked.get("to")
+    mails = [m.doc for tenant in store.tenants(MAILS) for m in store.select(tenant, MAILS)] if store.has(MAILS) else []
+    return {"data": sorted((m for m in mails if not wanted or m["to"] == wanted), key=lambda m: str(m["id"]))}
+
+
 _ROUTES: Mapping[tuple[str, str], _Action] = {
     ("GET", "/_emulator"): _status,
     ("POST", "/_emulator/clock/advance"): _advance,
@@ -120,6 +130,7 @@ _ROUTES: Mapping[tuple[str, str], _Action] = {
     ("GET", "/_emulator/events"): _events,
     ("POST", "/_emulator/events"): _deliver,
     ("GET", "/_emulator/deliveries"): _deliveries,
+    ("GET", "/_emulator/mails"): _mails,
     ("POST", "/_emulator/faults"): _fault,
     ("DELETE", "/_emulator/faults"): _heal,
     ("GET", "/_emulator/token"): _token,

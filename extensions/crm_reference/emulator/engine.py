@@ -15,7 +15,7 @@ from typing import Any, Literal
 from crm_reference.contract import Contract, Operation, Policy, Resource
 from crm_reference.contract.protocols import PROBLEM_JSON
 from crm_reference.contract.validation import Validators
-from crm_reference.emulator import control, jobs, registry
+from crm_reference.emulator import access, control, jobs, registry
 from crm_reference.emulator.answers import ContractBreach, check, refusal, rendered
 from crm_reference.emulator.behaviours import BEHAVIOURS, batch
 from crm_reference.emulator.behaviours.operate import DATABASE
@@ -194,6 +194,7 @@ class Engine:
         self._suffer(operation, policy)
         with self.world.store.transaction():
             self._load_records(call)
+            access.demand_of_call(call)
             self._check_precondition(call)
             by_item = self.behaviour(operation) in batch.BY_ITEM
             call.invalid = validate_body(self.world.validators, operation, request, body, by_item=by_item)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from crm_reference.contract import Resource
-from crm_reference.emulator import custom_fields, field_access, holders, rules
+from crm_reference.emulator import access, custom_fields, field_access, holders, rules
 from crm_reference.emulator.clock import days_later
 from crm_reference.emulator.messages import Problem, counted
 from crm_reference.emulator.query import Fields, words_of
@@ -79,14 +79,12 @@ class Records:
         return self._store.find(self._tenant, collection, **equal)
 
     def visible(self, record: Record, /) -> bool:
-        """Tell whether the caller may see a record: all of them, or its own where the token says so, or as the service says."""
+        """Tell whether the caller may see a record: as the service says, else as roles and sharing rules do."""
         visibility = VISIBILITIES.get(record.collection)
         if visibility is not None:
             return visibility(self._context, record)
-        if self._context.identity.sees != "own":
-            return True
         resource = self._context.world.contract.resources.get(record.collection)
-        return resource is None or not resource.owner or record.doc.get(resource.owner) == self._context.identity.user
+        return resource is None or access.may(self._context, resource, record, "read")
 
     # -- writing ---------------------------------------------------------------------------------------------------------
 
@@ -155,6 +153,7 @@ class Records:
     ) -> Record:
         """Write a whole document in a record's place; like :meth:`change` in everything else."""
         context, resource = self._context, self._context.resource(record.collection)
+        access.demand(context, record, "write")
         doc = derived(context, record.collection, dict(doc))
         differences = _differences(record.doc, doc)
         if not differences and record.deleted_at is None and _hidden(record.doc) == _hidden(doc):
@@ -192,6 +191,7 @@ class Records:
         :raises Problem: Where a rule of ``on_delete: restrict``, or a guard of the service, holds on to it.
         """
         context, resource = self._context, self._context.resource(record.collection)
+        access.demand(context, record, "delete")
         if record.collection in GUARDS and not context.is_upkeep:
             GUARDS[record.collection](context, record)
         released = holders.release(context, record)

@@ -19,11 +19,11 @@ _T = TypeVar("_T")
 
 _SCHEMA = """
 create table if not exists changes (
-  sequence integer primary key autoincrement, tenant text not null, collection text not null, id text not null,
-  version integer not null, action text not null, at text not null, actor text not null, detail text not null
-);
+  tenant text not null, collection text not null, sequence integer not null, id text not null,
+  version integer not null, action text not null, at text not null, actor text not null, detail text not null,
+  primary key (tenant, collection, sequence)
+) without rowid;
 create index if not exists changes_of_record on changes (id, sequence);
-create index if not exists changes_by_collection on changes (tenant, collection, sequence);
 create table if not exists events (
   sequence integer primary key autoincrement, tenant text not null, type text not null, event text not null
 );
@@ -103,6 +103,7 @@ class Store:
         self._depth = 0
         self._remembered: dict[str, dict[Hashable, Any]] = {}
         self._last_event: int | None = None
+        self._last_change: dict[tuple[str, str], int] = {}
         try:
             self._db = sqlite3.connect(str(database) if database else ":memory:", isolation_level=None, check_same_thread=False)
             self._refuse_foreign()
@@ -270,12 +271,16 @@ class Store:
     # -- changes and events ----------------------------------------------------------------------------------------------
 
     def log(self, tenant: str, record: Record, action: str, at: str, actor: str, detail: Mapping[str, Any], /) -> int:
-        """Append to the change log and return the sequence number."""
-        cursor = self._db.execute(
-            "insert into changes (tenant, collection, id, version, action, at, actor, detail) values (?, ?, ?, ?, ?, ?, ?, ?)",
+        """Append to the change log and return the sequence number. Each tenant's collection has its own: no gap tells of others."""
+        key = (tenant, record.collection)
+        sequence = self._last_change[key] = self._newest_change(*key) + 1
+        self._db.execute(
+            "insert into changes (tenant, collection, sequence, id, version, action, at, actor, detail) "
+            "values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 tenant,
                 record.collection,
+                sequence,
                 record.id,
                 record.version,
                 action,
@@ -284,7 +289,14 @@ class Store:
                 orjson.dumps(detail).decode(),
             ),
         )
-        return int(cursor.lastrowid or 0)
+        return sequence
+
+    def _newest_change(self, tenant: str, collection: str) -> int:
+        known = self._last_change.get((tenant, collection))
+        if known is None:
+            query = "select coalesce(max(sequence), 0) from changes where tenant = ? and collection = ?"
+            known = int(self._db.execute(query, (tenant, collection)).fetchone()[0])
+        return known
 
     def changes(
         self, tenant: str, collection: str, /, *, after: int = 0, id: str = "", newest_first: bool = False, limit: int = -1
@@ -372,3 +384,4 @@ class Store:
         self._tables = self._known_tables()
         self._remembered.clear()
         self._last_event = None
+        self._last_change.clear()

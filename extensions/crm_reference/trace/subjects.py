@@ -41,6 +41,11 @@ def with_record_id(contract: Contract, /) -> list[str]:
     return [o.id for o in contract.operations.values() if record_parameters(o)]
 
 
+def guarded_with_record_id(contract: Contract, /) -> list[str]:
+    """Return the operations that name a record in their path and take a token, which names the tenant."""
+    return [o.id for o in contract.operations.values() if o.scopes and record_parameters(o)]
+
+
 def record_parameters(operation: Operation, /) -> list[str]:
     """Return the path parameters that hold IDs: those whose name ends in ``_id``."""
     return [p.name for p in operation.parameters if p.location == "path" and p.name.endswith("_id")]

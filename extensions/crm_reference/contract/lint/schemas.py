@@ -178,12 +178,16 @@ def check_list_bounds(survey: Survey) -> Iterator[Problem]:
 @rule("schema.closed")
 def check_closed(survey: Survey) -> Iterator[Problem]:
     """What clients write is closed and flat: additionalProperties false, no allOf."""
+    protocol = survey.reached(o for o in survey.operations if o.profile)
+    protocol -= survey.reached(o for o in survey.operations if not o.profile)
     for site in survey.sites:
         if site.role != "component" or site.node.uri not in survey.written:
             continue
         if "allOf" in site.node:
             yield site.node.place, f"{site.label} is written by clients and has allOf; write its properties out"
-        if "properties" in site.node and site.node.get("additionalProperties") is not False:
+        # Who follows OAuth must ignore members that it doesn't know (RFC 6749, section 3.2; RFC 7591, section 2).
+        ignores = site.node.uri in protocol and site.node.get("additionalProperties") is True
+        if "properties" in site.node and site.node.get("additionalProperties") is not False and not ignores:
             yield site.node.place, f"{site.label} is written by clients and open; add additionalProperties: false"
 
 

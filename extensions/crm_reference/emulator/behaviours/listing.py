@@ -10,7 +10,7 @@ from urllib.parse import quote
 import orjson
 
 from crm_reference.contract.schema_tree import property_node
-from crm_reference.emulator import custom_fields, field_access
+from crm_reference.emulator import access, custom_fields, field_access
 from crm_reference.emulator.call import Call, Reply
 from crm_reference.emulator.clock import days_later
 from crm_reference.emulator.messages import Problem
@@ -83,9 +83,7 @@ def _scope(call: Call) -> Condition:
     parent = call.target.parent
     if parent:
         condition = condition.and_(Condition(f"{member(parent['property'])} = ?", [call.path[parent["parameter"]]]))
-    if call.identity.sees == "own" and call.target.owner and call.target.collection not in VISIBILITIES:
-        condition = condition.and_(Condition(f"{member(call.target.owner)} = ?", [call.identity.user]))
-    return condition
+    return condition if call.target.collection in VISIBILITIES else condition.and_(access.condition(call, call.target))
 
 
 def _filters(call: Call, fields: Fields) -> Condition:

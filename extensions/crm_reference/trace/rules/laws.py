@@ -80,7 +80,7 @@ _ROWS: tuple[_Row, ...] = (
     ("custom-field-changed", "REQ-9.3-custom-fields", about.extensible, 1),
     ("custom-field-query", "REQ-9.3-extensible-entities", about.extensible, 1),
     ("custom-field-transfer", "REQ-9.3-extensible-entities", about.extensible, 1),
-    ("tenant-path", "REQ-9.4-tenant-isolation", about.with_record_id, 1),
+    ("tenant-path", "REQ-9.4-tenant-isolation", about.guarded_with_record_id, 1),
     ("tenant-body", "REQ-9.4-tenant-isolation", None, 1),
     ("tenant-query", "REQ-9.4-tenant-isolation", None, 1),
     ("tenant-cursor", "REQ-9.4-tenant-isolation", about.paged, 1),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from crm_reference.emulator import custom_fields
+from crm_reference.emulator import access, custom_fields
 from crm_reference.emulator.behaviours import single
 from crm_reference.emulator.call import Call, Context, Reply
 from crm_reference.emulator.messages import Problem
@@ -25,7 +25,7 @@ def present(context: Context, contact_list: Record) -> Mapping[str, Any]:
 @sees(LISTS)
 def see(context: Context, contact_list: Record) -> bool:
     """Hide lists of others from those who see their own only, and criteria on fields that the caller may not see."""
-    if context.identity.sees == "own" and contact_list.doc.get("owner_id") != context.identity.user:
+    if not access.may(context, context.resource(LISTS), contact_list, "read"):
         return False
     groups = contact_list.doc.get("criteria", {}).get("filter_groups", ())
     asked = {f["field"].split(".")[0] for group in groups for f in group["filters"]}

@@ -7,11 +7,12 @@ from typing import Any
 
 import orjson
 
+from crm_reference.emulator import access
 from crm_reference.emulator.behaviours.listing import criteria
 from crm_reference.emulator.call import Context
 from crm_reference.emulator.messages import Problem
 from crm_reference.emulator.query import Condition, Fields
-from crm_reference.emulator.store import Record, member
+from crm_reference.emulator.store import Record
 
 CONTACTS, LISTS = "contacts", "contact-lists"
 
@@ -45,7 +46,7 @@ def seen_contact(context: Context, id: str, /) -> Record | None:
 
 def is_seen(context: Context, id: str, /) -> bool:
     """Tell whether the caller may see a contact, deleted or merged away as it may be."""
-    if context.identity.sees != "own":
+    if not own_ones(context).sql:
         return True
     contact = context.world.store.get(context.tenant, CONTACTS, id, deleted=True)
     return contact is not None and context.records.visible(contact)
@@ -53,7 +54,7 @@ def is_seen(context: Context, id: str, /) -> bool:
 
 def own_ones(context: Context, /) -> Condition:
     """Return the condition of the contacts that the caller may see."""
-    return Condition(f"{member('owner_id')} = ?", [context.identity.user]) if context.identity.sees == "own" else Condition()
+    return access.condition(context, context.resource(CONTACTS))
 
 
 def among(ids: Iterable[str], /) -> Condition:
