@@ -10,6 +10,8 @@ from crm_reference.contract.documents import Document, Library, Node, Place
 from crm_reference.contract.findings import ContractError, Finding
 from crm_reference.contract.manifest_model import Call, Capability, ErrorCode, Hearing, Manifest, Metric, Scope, Setting
 from crm_reference.contract.model import (
+    Attack,
+    AttackGroup,
     Body,
     Contract,
     Event,
@@ -32,6 +34,8 @@ from crm_reference.contract.model import (
 )
 
 __all__ = [
+    "Attack",
+    "AttackGroup",
     "Body",
     "Call",
     "Capability",

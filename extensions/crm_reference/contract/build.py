@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from pathlib import Path
 
+from crm_reference.contract.attacks import build_attacks
 from crm_reference.contract.documents import Library, Node, place_of
 from crm_reference.contract.examples import build_exchanges, build_vectors, build_world
 from crm_reference.contract.findings import ContractError, Finding
@@ -65,6 +66,7 @@ def _load(base: Path, cache: bool) -> Contract:
         common_schemas=_common_schemas(library),
         principals=principals,
         world=world,
+        hostile=build_attacks(library),
     )
 
 

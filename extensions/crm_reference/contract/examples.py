@@ -35,7 +35,7 @@ def build_exchanges(library: Library, slug: str, /) -> dict[str, Exchange]:
     for document in exchange_documents(library, slug):
         for operation, group in document.root.items():
             for name, node in group.items():
-                exchange = _exchange(slug, operation, name, node, recorded.get(f"{operation}/{name}"))
+                exchange = build_exchange(slug, operation, name, node, recorded.get(f"{operation}/{name}"))
                 if exchange.id in found:
                     message = f"{exchange.id} stands a second time; the first is at {found[exchange.id].place}"
                     raise ContractError([Finding(node.place, "exchange.duplicate", message)])
@@ -43,14 +43,19 @@ def build_exchanges(library: Library, slug: str, /) -> dict[str, Exchange]:
     return found
 
 
-def _exchange(slug: str, operation: str, name: str, node: Node, recorded: Any) -> Exchange:
+def build_exchange(slug: str, operation: str, name: str, node: Node, recorded: Any = None, *, summary: str = "") -> Exchange:
+    """Build one exchange from what its author wrote.
+
+    :param recorded: Its entry in ``examples/recorded``; ``None`` where there is none.
+    :param summary: In place of the one that the node has.
+    """
     request = node.get("request") or {}
     return Exchange(
         id=f"{operation}/{name}",
         operation=operation,
         name=name,
         service=slug,
-        summary=str(node.get("summary", "")),
+        summary=summary or str(node.get("summary", "")),
         description=str(node.get("description", "")),
         given=tuple(node.get("given", ())),
         principal=str(node.get("as", DEFAULT_PRINCIPAL)),

@@ -375,6 +375,47 @@ class Vectors:
 
 
 @dataclass(frozen=True, slots=True)
+class Attack:
+    """A hostile request and how it is answered.
+
+    :param does: What the client does, for a reader.
+    :param exchange: The request, as far as a client library could send it.
+    :param token: How the principal's token is forged; empty where it is sent as it is.
+    :param target: Path and query as they go over the wire; empty where they are the exchange's.
+    :param content: The body's bytes; empty where they are the exchange's.
+    :param statuses: The answers that are right.
+    :param code: Code of the error catalogue; empty where the answer is no problem.
+    :param absent: What the answer must not hold.
+    :param changes: Whether the refusal itself changes what is stored.
+    """
+
+    id: str
+    does: str
+    exchange: Exchange
+    token: Mapping[str, Any]
+    target: bytes
+    content: bytes
+    statuses: tuple[int, ...]
+    code: str
+    absent: tuple[str, ...]
+    changes: bool
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class AttackGroup:
+    """Hostile requests of one kind.
+
+    :param text: What is at stake.
+    """
+
+    name: str
+    title: str
+    text: str
+    attacks: tuple[Attack, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
     """Who calls in examples.
 
@@ -425,6 +466,7 @@ class Contract:
     common_schemas: Mapping[str, Schema]
     principals: Mapping[str, Principal]
     world: Mapping[str, tuple[Mapping[str, Any], ...]] = field(repr=False)
+    hostile: tuple[AttackGroup, ...] = ()
 
     @cached_property
     def operations(self) -> Mapping[str, Operation]:

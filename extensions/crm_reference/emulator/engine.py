@@ -196,7 +196,7 @@ class Engine:
             self._load_records(call)
             access.demand_of_call(call)
             self._check_precondition(call)
-            by_item = self.behaviour(operation) in batch.BY_ITEM
+            by_item = self.behaviour(operation) in batch.BY_ITEM or operation.id in registry.BY_ITEM
             call.invalid = validate_body(self.world.validators, operation, request, body, by_item=by_item)
             call.body = body
             reply = self._behave_or_commit(call)

@@ -53,6 +53,8 @@ class Task:
 HANDLERS: dict[str, Handler] = {}
 #: Operations whose path may name a deleted record.
 TAKES_DELETED: set[str] = set()
+#: Operations whose handler answers for each item of a batch, also for one that breaks its schema.
+BY_ITEM: set[str] = set()
 COMPUTATIONS: dict[tuple[str, str], Computation] = {}
 CUSTOM_RULES: dict[tuple[str, str], CustomRule] = {}
 DERIVATIONS: dict[str, Derivation] = {}
@@ -63,16 +65,19 @@ LISTENERS: dict[str, list[Listener]] = {}
 TASKS: dict[str, Task] = {}
 
 
-def handles(operation: str, /, *, deleted: bool = False) -> Callable[[Handler], Handler]:
+def handles(operation: str, /, *, deleted: bool = False, by_item: bool = False) -> Callable[[Handler], Handler]:
     """Register the handler of an operation, by operationId.
 
     :param deleted: Whether the record that the path names may be a deleted one.
+    :param by_item: Whether it answers for each item of a batch; what is wrong with an item's schema stands in ``call.invalid``.
     """
 
     def register(function: Handler) -> Handler:
         HANDLERS[operation] = function
         if deleted:
             TAKES_DELETED.add(operation)
+        if by_item:
+            BY_ITEM.add(operation)
         return function
 
     return register

@@ -116,15 +116,25 @@ class Tokens:
         }
         return self.sign({k: v for k, v in body.items() if v not in (None, "")}, principal.tenant)
 
-    def sign(self, claims: Mapping[str, Any], tenant: str, /, *, algorithm: str = "EdDSA", type: str = "at+jwt") -> str:
+    def sign(
+        self,
+        claims: Mapping[str, Any],
+        tenant: str,
+        /,
+        *,
+        algorithm: str = "EdDSA",
+        type: str = "at+jwt",
+        headers: Mapping[str, Any] | None = None,
+    ) -> str:
         """Return claims as a JWT, signed by the tenant's active key.
 
         :param algorithm: One of :data:`ALGORITHMS` for which the tenant has a key.
         :param type: The header's ``typ``: ``at+jwt`` (RFC 9068, section 2.1), ``JWT``, ``logout+jwt``.
+        :param headers: Further members of the header.
         :raises KeyError: If the tenant has no active key for the algorithm.
         """
         id = self.signing_key(tenant, algorithm)
-        return jwt.encode(dict(claims), self._private(id), algorithm=algorithm, headers={"kid": id, "typ": type})
+        return jwt.encode(dict(claims), self._private(id), algorithm=algorithm, headers={"kid": id, "typ": type, **(headers or {})})
 
     def signing_key(self, tenant: str, algorithm: str = "EdDSA", /) -> str:
         """Return the ID of the key that signs for a tenant now.

@@ -21,7 +21,7 @@ from crm_reference.contract import Exchange, Operation, Parameter
 from crm_reference.contract.documents import Node
 from crm_reference.contract.examples import NOBODY as NOBODY
 from crm_reference.exchanges.errors import ExchangeError
-from crm_reference.exchanges.pointers import ABSENT, find
+from crm_reference.exchanges.pointers import ABSENT, find, in_query
 
 #: What a recorded request shows in place of the caller's token: the shell variable that every sample reads.
 SHOWN_TOKEN = "Bearer $CRM_TOKEN"
@@ -124,10 +124,13 @@ class Composer:
         except KeyError:
             message = f"{exchange.id} refers to {match[0]}, which didn't run before it; name {match['exchange']} in its given"
             raise ExchangeError(exchange.place, "exchange.reference", message) from None
+        place, question, parameter = match["what"].partition("?")
         if match["mark"] == "#":
-            value = find(body, match["what"])
+            value = find(body, place)
         else:
-            value = next((v for n, v in headers.items() if n.lower() == match["what"].lower()), ABSENT)
+            value = next((v for n, v in headers.items() if n.lower() == place.lower()), ABSENT)
+        if question:  # one parameter of a URL's query
+            value = in_query(value, parameter)
         if value is ABSENT:
             message = (
                 f"{exchange.id} refers to {match[0]}, and that answer has no such {'member' if match['mark'] == '#' else 'header'}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from crm_reference.contract.yaml_source import escape
 
@@ -39,6 +40,16 @@ def find(document: Any, pointer: str, /) -> Any:
         else:
             return ABSENT
     return value
+
+
+def in_query(url: Any, parameter: str, /) -> Any:
+    """Return a parameter of a URL's query, or :data:`ABSENT`: the code of a redirect, for instance.
+
+    >>> in_query("https://tideplanner.example/callback?code=x7&state=s", "code")
+    'x7'
+    """
+    pairs = parse_qsl(urlsplit(url).query, keep_blank_values=True) if isinstance(url, str) else []
+    return next((value for name, value in pairs if name == parameter), ABSENT)
 
 
 def difference(expected: Any, found: Any, /, pointer: str = "#") -> tuple[str, Any, Any] | None:

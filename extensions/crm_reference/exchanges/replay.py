@@ -28,7 +28,7 @@ from crm_reference.contract import Contract, Exchange, Finding
 from crm_reference.emulator import ContractBreach, Engine, Hit, Request, Response
 from crm_reference.exchanges.compose import NOBODY, Composer, Sent, parsed, path_of
 from crm_reference.exchanges.errors import ExchangeError
-from crm_reference.exchanges.pointers import ABSENT, difference, find, short
+from crm_reference.exchanges.pointers import ABSENT, difference, find, in_query, short
 
 _T = TypeVar("_T")
 
@@ -268,6 +268,8 @@ def compare(answer: Answer, expect: Mapping[str, Any], /) -> list[Finding]:
 
     ``null`` expects that the member or header is absent: what is not set is left out of every answer.
 
+    A key may end in ``?name`` where the value is a URL: what counts is then that parameter of its query.
+
     :param expect: As :meth:`Replayer.expected` returns it.
     :return: A finding for each difference; empty where there is none.
     """
@@ -278,15 +280,18 @@ def compare(answer: Answer, expect: Mapping[str, Any], /) -> list[Finding]:
         message = f"{exchange.id} answers {answer.status} and not {expect['status']}{why}"
         return [Finding(exchange.place, "exchange.expect", message)]
     for key, wanted in expect.items():
+        place, question, parameter = key.partition("?")
         if key.startswith("#"):
-            value = find(answer.body, key)
+            value = find(answer.body, place)
         elif key.startswith("header:"):
-            name = key.removeprefix("header:").lower()
+            name = place.removeprefix("header:").lower()
             value = next((v for n, v in answer.headers.items() if n.lower() == name), ABSENT)
         elif key == "events":
             value = [str(event.get("type")) for event in answer.events]
         else:
             continue
+        if question:
+            value = in_query(value, parameter)
         if wanted is None and value in (None, ABSENT):
             continue
         unlike = difference(wanted, value, key)

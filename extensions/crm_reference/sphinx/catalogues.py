@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from docutils import nodes
 
-from crm_reference.contract import ErrorCode
+from crm_reference.contract import Attack, ErrorCode
 from crm_reference.sphinx.chapters import ROLES
 from crm_reference.sphinx.directives import CatalogueDirective, add_directives
 from crm_reference.sphinx.rules import error_entry
-from crm_reference.sphinx.tables import Row, code, entries, group, joined, md, method, plain, ref, row, table
+from crm_reference.sphinx.tables import Row, code, entries, group, joined, md, method, plain, ref, row, status, table
 from crm_reference.sphinx.words import bytes_words
 
 if TYPE_CHECKING:
@@ -59,6 +59,30 @@ class AllErrors(CatalogueDirective):
             listed.append(error_entry(self.state_of_build.lookups, error, error.code, self.contract.services.get(error.service)))
         section += entries(title, listed, self.docname)
         return section
+
+
+class HostileRequests(CatalogueDirective):
+    """``{crm:hostile}``: what clients with bad intentions send, and how it is answered, a section a kind."""
+
+    def render(self) -> Sequence[nodes.Node]:
+        """Return a section for each group."""
+        found = []
+        for document in self.contract.library.glob("examples/hostile/*.yaml"):
+            self.env.note_dependency(str(document.path))
+        for kind in self.contract.hostile:
+            section = nodes.section(ids=[f"hostile-{kind.name}"], names=[])
+            self.state.document.note_explicit_target(section, section)
+            section += nodes.title("", kind.title)
+            section += nodes.paragraph("", kind.text)
+            rows = [self._row(attack) for attack in kind.attacks]
+            section += table(kind.title, ("The client", "Operation", "Answer"), rows, self.docname, widths=(52, 26, 22))
+            found.append(section)
+        return found
+
+    def _row(self, attack: Attack) -> Row:
+        statuses = joined((status(number) for number in attack.statuses), " or ")
+        answer = joined(filter(None, (statuses, ref("error", attack.code) if attack.code else ())), " ")
+        return row(md(attack.does), ref("operation", attack.exchange.operation), answer, anchor=f"hostile-{attack.id}")
 
 
 class AllEvents(CatalogueDirective):
@@ -154,5 +178,6 @@ def setup_catalogues(app: Sphinx) -> None:
             "all-scopes": AllScopes,
             "all-services": AllServices,
             "all-policies": AllPolicies,
+            "hostile": HostileRequests,
         },
     )

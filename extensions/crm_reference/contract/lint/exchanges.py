@@ -104,6 +104,22 @@ def check_status(survey: Survey) -> Iterator[Problem]:
             yield exchange.place, f"{exchange.id} expects a status alone; add a pointer with its value, as '#/status': up"
 
 
+@rule("hostile.schema")
+def check_hostile(survey: Survey) -> Iterator[Problem]:
+    """A file of hostile requests is valid by common/hostile.yaml, and names operations and codes that exist."""
+    contract = survey.contract
+    validator = schema_validator(survey, "hostile.yaml")
+    for document in _example_documents(survey, "examples/hostile/*.yaml"):
+        yield from document_errors(validator, document, document.data)
+    for group in contract.hostile:
+        for attack in group.attacks:
+            operation = contract.operations.get(attack.exchange.operation)
+            if operation is None:
+                yield attack.place, f"{attack.id} attacks {attack.exchange.operation}, which no document has; correct it"
+            elif attack.code and attack.code not in contract.errors:
+                yield attack.place, f"{attack.id} expects the code {attack.code}, which no document declares; correct it"
+
+
 @rule("exchange.request")
 def check_request(survey: Survey) -> Iterator[Problem]:
     """An exchange sends parameters that its operation takes, every path parameter, and a body where one is required."""

@@ -82,6 +82,7 @@ _FORMS: tuple[tuple[str, dict[str, Any] | str], ...] = (
     ("examples/*.yaml", _EXCHANGES),
     ("examples/world/*.yaml", "world.yaml"),
     ("examples/world/*.yaml", _WORLD),
+    ("examples/hostile/*.yaml", "hostile.yaml"),
     ("examples/vectors/*/*.yaml", _VECTORS),
     ("examples/recorded/*.json", _RECORDED),
 )
@@ -104,7 +105,7 @@ def malformed(root: Path, /) -> list[Finding]:
                 if "/common/" not in document.name or not isinstance(form, str):
                     found += _findings(validator, document)
         for folder in (root / "examples").glob("*"):
-            if folder.name not in ("world", "vectors", "recorded", "baseline"):
+            if folder.name not in ("world", "hostile", "vectors", "recorded", "baseline"):
                 for document in library.glob(f"examples/{folder.name}/*.yaml"):
                     found += _findings(_validator(library, "examples.yaml"), document)
                     found += _findings(_validator(library, _EXCHANGES), document)

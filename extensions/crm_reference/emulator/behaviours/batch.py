@@ -20,7 +20,7 @@ def create(call: Call) -> Reply:
     def one(item: Mapping[str, Any]) -> tuple[int, Record]:
         return 201, call.records.create(call.target.collection, item, event=call.event("created"))
 
-    return _run(call, call.body["items"], one)
+    return run_items(call, call.body["items"], one)
 
 
 def read(call: Call) -> Reply:
@@ -30,7 +30,7 @@ def read(call: Call) -> Reply:
     def one(id: str) -> tuple[int, Record]:
         return 200, call.records.get(call.target.collection, id)
 
-    return _run(call, call.body["ids"], one, fields=fields)
+    return run_items(call, call.body["ids"], one, fields=fields)
 
 
 def update(call: Call) -> Reply:
@@ -42,7 +42,7 @@ def update(call: Call) -> Reply:
             raise Problem("version_mismatch", f"if_match is {item['if_match']}, and the record's ETag is {record.etag}.")
         return 200, call.records.change(record, item["changes"], event=call.event("updated"))
 
-    return _run(call, call.body["items"], one, within="/changes")
+    return run_items(call, call.body["items"], one, within="/changes")
 
 
 def upsert(call: Call) -> Reply:
@@ -52,7 +52,7 @@ def upsert(call: Call) -> Reply:
         key = item["external_id"]
         return write_external(call, key["system"], key["key"], item["record"])
 
-    return _run(call, call.body["items"], one, within="/record")
+    return run_items(call, call.body["items"], one, within="/record")
 
 
 def write_external(call: Call, system: str, key: str, body: Mapping[str, Any], /) -> tuple[int, Record]:
@@ -78,10 +78,10 @@ def delete(call: Call) -> Reply:
         call.records.delete(call.records.get(call.target.collection, id), event=call.event("deleted"))
         return 204, None
 
-    return _run(call, call.body["ids"], one)
+    return run_items(call, call.body["ids"], one)
 
 
-def _run(
+def run_items(
     call: Call,
     items: Sequence[Any],
     one: Callable[[Any], tuple[int, Record | None]],
@@ -91,6 +91,7 @@ def _run(
 ) -> Reply:
     """Handle the items one by one and answer with the outcome of each.
 
+    :param one: Takes an item; returns a status, and the record where there is one to show.
     :param within: Where an item holds the record, so that what a rule says points into the item.
     """
     atomic = bool(call.body.get("atomic"))
