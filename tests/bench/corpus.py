@@ -42,6 +42,10 @@ def write(target: Path, services: int = 33, *, record: bool = True) -> Path:
     return target
 
 
+#: The body of a record, whose code must differ from the others'.
+BODY: dict[str, Any] = {"name": "Large crate", "code": "C-1", "weight": 12, "tags": ["one", "two"], "note": "Handle with care."}
+
+
 def _json(path: Path, data: Any) -> None:
     """Write data as JSON, which is YAML too."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -229,7 +233,7 @@ def _paths(this: _Kind) -> dict[str, Any]:
 
 def _exchanges(this: _Kind) -> dict[str, Any]:
     noun, kind = this.noun, this.kind
-    made = {"name": f"Large {kind}", "code": "C-1", "weight": 12, "tags": ["one", "two"], "note": "Handle with care."}
+    made = {**BODY, "name": f"Large {kind}"}
     chosen = {f"{kind}_id": f"${{create{noun}/full#/id}}"}
     first = {"given": [f"create{noun}/full"]}
     return {
