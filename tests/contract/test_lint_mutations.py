@@ -17,6 +17,7 @@ OPENAPI = "source_specs/berths/openapi.yaml"
 ASYNCAPI = "source_specs/berths/asyncapi.yaml"
 MANIFEST = "source_specs/berths/service.yaml"
 EXAMPLES = "examples/berths.yaml"
+HOSTILE = "examples/hostile/berths.yaml"
 WORLD = "examples/world/harbour.yaml"
 VECTORS = "examples/vectors/berths/name-key.yaml"
 
@@ -206,6 +207,7 @@ CASES = [
     Case("manifest.sensitive", MANIFEST, "    sensitive: [pii]\n", "", "stores:", "holds pii"),
     # exchanges
     Case("exchange.schema", EXAMPLES, "    summary: Get a berth\n", "    sumary: Get a berth\n", "one:", "sumary"),
+    Case("hostile.schema", HOSTILE, "operation: getBerth\n", "operation: sinkBerth\n", "id: nobody", "sinkBerth"),
     Case("exchange.names", EXAMPLES, "given: [listBerths/first-page]", "given: [listBerths/no-page]", "last-page:", "listBerths/no-page"),
     Case("exchange.placeholders", EXAMPLES, "    given: [searchBerths/first-of-all]\n", "", "next-of-all:", "doesn't run before it"),
     Case("exchange.status", EXAMPLES, "expect: {status: 412,", "expect: {status: 418,", "stale:", "expects 418"),

@@ -53,6 +53,7 @@ def _load(base: Path, cache: bool) -> Contract:
         message = f"{base} has no such folder; run this in the project's root, or name the root"
         raise ContractError([Finding(place_of(_COMMON), "file.missing", message)])
     library = Library(base, base / CACHE if cache else None)
+    library.glob(_COMMON + "*.yaml")  # known from the start: what refers to them is resolved on first use
     world, principals = build_world(library)
     services = {}
     for folder in sorted(p for p in (base / "source_specs").iterdir() if p.is_dir() and p.name != "common"):

@@ -86,7 +86,7 @@ def _operation(
         policy=str(node.get("x-policy", "")),
         parameters=tuple(map(_parameter, (*item.entries("parameters"), *node.entries("parameters")))),
         body=_body(node.child("requestBody")) if "requestBody" in node else None,
-        responses={status: _response(status, r) for status, r in node.items("responses")},
+        responses=_Responses(node),
         errors=tuple(dict.fromkeys((*node.get("x-errors", ()), *implied))),
         events=tuple(node.get("x-events", ())),
         security_note=str(node.get("x-security", "")),
@@ -181,10 +181,27 @@ def _body(node: Node) -> Body:
     )
 
 
-def _response(status: str, node: Node) -> Response:
-    resolved = node.resolved()
-    description, media, headers, links, common = _response_parts(resolved)
-    return Response(status, description, media, headers, links, common, node.place)
+class _Responses(Mapping[str, Response]):
+    """An operation's responses by status, each built on first use: a platform has ten thousand, and few consumers read them all."""
+
+    __slots__ = ("_built", "_node")
+
+    def __init__(self, operation: Node) -> None:
+        self._node = operation
+        self._built: dict[str, Response] = {}
+
+    def __getitem__(self, status: str) -> Response:
+        built = self._built.get(status)
+        if built is None:
+            node = self._node.child("responses").child(status)
+            built = self._built[status] = Response(status, *_response_parts(node.resolved()), node.place)
+        return built
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._node.get("responses", ()))
+
+    def __len__(self) -> int:
+        return len(self._node.get("responses", ()))
 
 
 @lru_cache(maxsize=65_536)

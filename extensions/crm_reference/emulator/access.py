@@ -154,7 +154,7 @@ class People:
             sets,
             emergencies,
             frozenset(targets),
-            _levels([*roles, *sets]),
+            levels_of([*roles, *sets]),
             mates,
             mates | self._below(user, role_ids, now),
             min(ends, default=_FOR_EVER),
@@ -184,7 +184,8 @@ def _granted(assignment: Doc) -> list[str]:
     return [assignment[name] for name in ("role_id", "permission_set_id") if name in assignment]
 
 
-def _levels(grants: Iterable[Doc]) -> dict[tuple[str, str], str]:
+def levels_of(grants: Iterable[Doc], /) -> dict[tuple[str, str], str]:
+    """Return the widest level of roles and permission sets by kind of record and action."""
     levels: dict[tuple[str, str], str] = {}
     for grant in grants:
         for entry in grant.get("record_access", ()):

@@ -65,13 +65,21 @@ def rights(context: Context, object: str, roles: Sequence[Doc], sets: Sequence[D
         found = {}
         for field in sorted({field for _, field in told} | known.keys()):
             levels = [told.get((role["key"], field)) or _defined(known.get(field), role["id"]) for role in roles]
-            levels += [granted for name, granted in grants if name == field]
-            widest = max(levels, default="write", key=LEVELS.index)
-            if widest != "write":
-                found[field] = widest
+            right = widest([*levels, *(granted for name, granted in grants if name == field)])
+            if right != "write":
+                found[field] = right
         return found
 
     return access.derived(context, (COLLECTION, DEFINITIONS), ("rights", key), find)
+
+
+def widest(levels: Iterable[str], /) -> str:
+    """Return the widest of some rights on a field; ``write`` where there are none.
+
+    >>> widest(["hidden", "read"])
+    'read'
+    """
+    return max(levels, default="write", key=LEVELS.index)
 
 
 def _defined(definition: Doc | None, role: str) -> str:

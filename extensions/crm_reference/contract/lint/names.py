@@ -153,7 +153,10 @@ def _profiled(survey: Survey) -> frozenset[str]:
 @rule("name.time")
 def check_times(survey: Survey) -> Iterator[Problem]:
     """Instants end in _at, dates in _on."""
+    profiled = _profiled(survey)
     for site in _fields(survey):
+        if site.owner in profiled:
+            continue
         form = site.node.resolved().get("format")
         if form not in ("date-time", "date") or site.name in _FOREIGN_TIMES:
             continue
