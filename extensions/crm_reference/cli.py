@@ -201,17 +201,35 @@ def bundle(root: Path, /, out: Path, figures: bool) -> None:
 @click.option(
     "--only", multiple=True, metavar="NAME", help="A service, an operation or an exchange; may be repeated. Default: all."
 )
+@click.option(
+    "--generate",
+    type=click.IntRange(0, 10_000),
+    default=0,
+    show_default=True,
+    help="Also send so many generated requests an operation and phase.",
+)
 @click.pass_obj
-def conform(root: Path, /, base: str, token: str, only: tuple[str, ...]) -> None:
-    """Send the examples to an implementation and compare its answers with the recorded ones."""
+def conform(root: Path, /, base: str, token: str, only: tuple[str, ...], generate: int) -> None:
+    """Send the examples to an implementation and compare its answers with the recorded ones; then generated requests."""
     run = _load("crm_reference.conformance", "run")
     contract = _contract(root)
     _selected(contract, only)
     wrong = list(run(contract, base=base, token=token, only=only))
+    if generate:
+        wrong += _generated(contract, base, token, only, generate)
     for line in wrong:
         click.echo(str(line))
     click.echo(f"{base}: {_count(len(wrong), 'difference')}")
     raise SystemExit(EXIT_PROBLEM if wrong else 0)
+
+
+def _generated(contract: Contract, base: str, token: str, only: tuple[str, ...], examples: int) -> list[Finding]:
+    from crm_reference.conformance import GeneratorError, run_generated, token_of
+
+    try:
+        return list(run_generated(contract, base=base, token=token_of(base, token), examples=examples, only=only))
+    except GeneratorError as error:
+        raise click.ClickException(str(error)) from error
 
 
 @cli.command(short_help="Keep what a release offers.")

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import resource
-import threading
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
-import uvicorn
 
 from crm_reference.conformance.hostile import Siege
 from crm_reference.contract import load
 from crm_reference.emulator import Engine
-from crm_reference.emulator.server import asgi
+from crm_reference.emulator.server import served
 
 CONTRACT = load(Path(__file__).resolve().parents[2])
 ATTACKS = {a.id: a for g in CONTRACT.hostile for a in g.attacks}
@@ -22,16 +21,9 @@ ATTACKS = {a.id: a for g in CONTRACT.hostile for a in g.attacks}
 @pytest.fixture(scope="module")
 def siege():
     engine = Engine(CONTRACT)
-    server = uvicorn.Server(
-        uvicorn.Config(asgi(engine), host="127.0.0.1", port=0, http="httptools", ws="none", log_level="critical", lifespan="off")
-    )
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        thread.join(0.01)
-    yield Siege(CONTRACT, engine, server.servers[0].sockets[0].getsockname()[:2])
-    server.should_exit = True
-    thread.join(5)
+    with served(engine) as base:
+        url = urlsplit(base)
+        yield Siege(CONTRACT, engine, (url.hostname, url.port))
     engine.close()
 
 

@@ -4,38 +4,19 @@ from __future__ import annotations
 
 import re
 import socket
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import uvicorn
 
 from crm_reference import conformance
 from crm_reference.contract import Contract
 from crm_reference.emulator import Engine
 from crm_reference.emulator.behaviours import BEHAVIOURS
 from crm_reference.emulator.call import Call, Reply
-from crm_reference.emulator.server import asgi
+from crm_reference.emulator.server import served
 
 pytestmark = pytest.mark.usefixtures("handlers")
-
-
-@contextmanager
-def served(engine: Engine) -> Iterator[str]:
-    """Serve an engine on a free port of the loopback interface and yield its base URL."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()  # what comes before the server runs waits for it
-        server = uvicorn.Server(uvicorn.Config(asgi(engine), log_level="error", lifespan="off"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join(timeout=10)
 
 
 def line_of(root: Path, exchange: str) -> int:

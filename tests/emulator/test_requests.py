@@ -15,6 +15,7 @@ class TestRoutes:
     def test_unknown_path_and_method(self, ask):
         assert code(ask("GET", "/piers")) == (404, "route_not_found")
         assert code(ask("PUT", "/berths")) == (405, "method_not_allowed")
+        assert code(ask("PATCH", "/berths/search")) == (405, "method_not_allowed"), "a literal segment comes before an ID"
         assert ask("PUT", "/berths").headers["Allow"] == "GET, POST"
 
     def test_an_encoded_slash_stays_in_its_segment(self, ask):

@@ -65,6 +65,14 @@ class Subject:
         """The roles' keys, in alphabetical order."""
         return tuple(sorted(role["key"] for role in self.roles))
 
+    def level(self, object: str, action: str, /) -> str:
+        """Return the level for a kind of record and an action.
+
+        It is ``all`` where nothing of the user names the kind, but for a user without any role: whose last role was taken away
+        must not see more than before.
+        """
+        return self.levels.get((object, action), "all" if self.roles else "own")
+
     def owners(self, level: str, /) -> frozenset[str]:
         """Return the owners whom a level other than ``all`` reaches; what a user owns is always within reach."""
         return {"team": self.team, "hierarchy": self.below}.get(level, frozenset({self.user}))
@@ -254,7 +262,7 @@ def condition(context: Context, resource: Resource, /, action: str = "read") -> 
 
 def reach(context: Context, subject: Subject, resource: Resource, action: str, /) -> Condition:
     """Return the condition of the records with which a subject may do something."""
-    level = subject.levels.get((resource.object, action), "all")
+    level = subject.level(resource.object, action)
     if level == "all":
         return Condition()
     owners = sorted(subject.owners(level))
@@ -271,7 +279,7 @@ def may(context: Context, resource: Resource, record: Record, action: str, /) ->
     subject = caller(context)
     if subject is None:
         return context.is_upkeep or context.identity.sees != "own" or record.doc.get(resource.owner) == context.identity.user
-    level = subject.levels.get((resource.object, action), "all")
+    level = subject.level(resource.object, action)
     if level == "all" or record.doc.get(resource.owner) in subject.owners(level):
         return True
     return opening_rule(context, subject, resource, record, action) is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import unquote
 
 from crm_reference.contract import Operation
@@ -41,31 +41,27 @@ class Router:
     def match(self, path: str, method: str) -> tuple[Mapping[str, Operation], dict[str, str]] | None:
         """Return the path's operations by method and the values of its parameters, or ``None``.
 
-        Parameters are percent-decoded after the split, so that an encoded slash stays in its segment. Where a literal and a
-        parameter both lead to an operation, the one that offers the method wins, then the literal.
+        Parameters are percent-decoded after the split, so that an encoded slash stays in its segment. A literal segment comes
+        before a parameter, whatever the method (OpenAPI 3.1, 4.8.8.2).
         """
         segments = path.removeprefix("/").removesuffix("/").split("/")
-        best: tuple[_Branch, list[str]] | None = None
-
-        def walk(branch: _Branch, index: int, values: list[str]) -> bool:
-            nonlocal best
-            if index == len(segments):
-                if branch.operations and (best is None or method in branch.operations):
-                    best = (branch, values)
-                return method in branch.operations
-            literal = branch.literals.get(segments[index])
-            if literal is not None and walk(literal, index + 1, values):
-                return True
-            if branch.parameter is not None and segments[index]:
-                return walk(branch.parameter, index + 1, [*values, unquote(segments[index], errors="strict")])
-            return False
-
         try:
-            walk(self._root, 0, [])
+            found = _walk(self._root, segments, 0, [])
         except UnicodeDecodeError:  # nothing is named by bytes that are no text
             return None
-        if best is None:
+        if found is None:
             return None
-        branch, values = best
+        branch, values = found
         names = branch.names.get(method) or next(iter(branch.names.values()))
         return branch.operations, dict(zip(names, values, strict=False))
+
+
+def _walk(branch: _Branch, segments: Sequence[str], index: int, values: list[str]) -> tuple[_Branch, list[str]] | None:
+    if index == len(segments):
+        return (branch, values) if branch.operations else None
+    literal = branch.literals.get(segments[index])
+    if literal is not None and (found := _walk(literal, segments, index + 1, values)) is not None:
+        return found
+    if branch.parameter is not None and segments[index]:
+        return _walk(branch.parameter, segments, index + 1, [*values, unquote(segments[index], errors="strict")])
+    return None

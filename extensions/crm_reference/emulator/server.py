@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import gc
 import socket
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from ipaddress import ip_address
 from pathlib import Path
+from threading import Thread
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -224,6 +226,21 @@ def serve(
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
             engine.close()
+
+
+@contextmanager
+def served(engine: Engine, *, site: Path | None = None) -> Iterator[str]:
+    """Serve an engine on a free port of the loopback interface while a block runs, and yield its base URL."""
+    with _listen("127.0.0.1", 0) as listener:
+        config = uvicorn.Config(asgi(engine, site=site), http="httptools", ws="none", log_level="critical", lifespan="off")
+        server = uvicorn.Server(config)
+        thread = Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()  # what comes before it runs waits at the listener
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(timeout=10)
 
 
 def _listen(host: str, port: int) -> socket.socket:

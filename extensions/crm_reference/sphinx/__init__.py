@@ -32,6 +32,7 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     from crm_reference.sphinx.rendering import setup_rendering
     from crm_reference.sphinx.rules import setup_rules
     from crm_reference.sphinx.schemas import setup_schemas
+    from crm_reference.sphinx.sequences import setup_sequences
     from crm_reference.sphinx.state import setup_state
     from crm_reference.sphinx.trace import setup_trace
     from crm_reference.sphinx.twins import setup_twins
@@ -48,6 +49,7 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     setup_rules(app)
     setup_catalogues(app)
     setup_diagrams(app)
+    setup_sequences(app)
     setup_paper(app)
     setup_navigation(app)
     setup_downloads(app)

@@ -77,6 +77,8 @@ class Drawing:
     boxes: list[Box] = field(default_factory=list)
     edges: list[Edge] = field(default_factory=list)
     headings: list[tuple[int, int, str]] = field(default_factory=list)
+    #: Plain lines, from point to point.
+    lines: list[tuple[int, int, int, int]] = field(default_factory=list)
 
 
 def shorten(text: str, limit: int = 26) -> str:

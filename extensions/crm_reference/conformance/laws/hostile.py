@@ -9,7 +9,7 @@ from crm_reference.contract import Resource
 from crm_reference.emulator import Response
 from crm_reference.emulator.call import Context
 from crm_reference.emulator.store import Record
-from crm_reference.trace.subjects import record_parameters
+from crm_reference.trace.subjects import exchanges_of, record_parameters
 
 #: What a path parameter may be sent in place of an ID, percent-encoded as it goes over the wire.
 _HOSTILE = ("A" * 10_000, "..%2F..%2Fetc%2Fpasswd", "%27%20OR%201%3D1--", "%00", "%F0%9F%92%A3", "%E0%80%80")
@@ -96,8 +96,8 @@ def _read_only(resource: Resource) -> Iterable[str]:
 def hostile_url(lab: Lab, subject: str) -> None:
     """URLs that lead inside, or are no https, are refused at their place."""
     operation, pointer = split(subject)
-    case = lab.model(operation)
     spot = _first_like(parts(pointer))
+    case = _sending(lab, operation, spot)
     for url in _REFUSED_URLS:
         body = case.body
         _set(body, spot, url)
@@ -106,6 +106,16 @@ def hostile_url(lab: Lab, subject: str) -> None:
         # A protocol's error has no room for the place.
         refused = response.status == 400 if case.operation.is_protocol else place in _blamed(response, spot[:2])
         demand(refused, f"{url} at {place} got {describe(response)}")
+
+
+def _sending(lab: Lab, operation: str, spot: list[str]) -> Case:
+    """Return the model exchange, or where it doesn't send what holds the spot (one of several branches), one that does."""
+    case = lab.model(operation)
+    above = spot[0]
+    if len(spot) > 1 and isinstance(case.body, dict) and above not in case.body:
+        others = [e for e in exchanges_of(lab.contract, operation) if e.succeeds and above in (e.request.body or {})]
+        return lab.stage(others[0]) if others else case
+    return case
 
 
 def _blamed(response: Response, item: list[str]) -> set[str]:
