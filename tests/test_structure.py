@@ -46,10 +46,10 @@ MARGIN, SLACK_WIDTH = 132, 12
 SLACK = re.compile(r"\b(just(?! (?:inside|outside))|simply|easy|easily|please)\b|\be\.g\.", re.IGNORECASE)
 KINDS = re.compile(r"(?i)(^|_)(utils?\d?|helpers?|manager|misc)($|_)|(Utils?|Helper|Manager)$")
 
-#: Hosts of package registries, and folders of one machine.
+#: Hosts of package registries, and folders of one machine; users of SCIM have a path that looks like one.
 FOREIGN = re.compile(
     r"https?://[^/\s\"']*(?:artifactory|nexus|pypi|npmjs|registry)[^/\s\"']*|--(?:extra-)?index-url|^\s*registry\s*=\s*http"
-    r"|(?<![\w.~:/}-])/(?:work|root|home|Users)/[\w.-]+",
+    r"|(?<![\w.~:/}-])/(?:work|root|home|Users)/(?!usr_)[\w.-]+",
     re.MULTILINE,
 )
 

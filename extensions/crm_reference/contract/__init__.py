@@ -7,22 +7,17 @@ business.
 
 from crm_reference.contract.build import load
 from crm_reference.contract.documents import Document, Library, Node, Place
+from crm_reference.contract.example_model import Attack, AttackGroup, Exchange, ExchangeRequest, Principal, Recorded, Vectors
 from crm_reference.contract.findings import ContractError, Finding
 from crm_reference.contract.manifest_model import Call, Capability, ErrorCode, Hearing, Manifest, Metric, Scope, Setting
 from crm_reference.contract.model import (
-    Attack,
-    AttackGroup,
     Body,
     Contract,
     Event,
-    Exchange,
-    ExchangeRequest,
     Operation,
     Parameter,
     Policy,
-    Principal,
     QueryField,
-    Recorded,
     Requirement,
     Resource,
     Response,
@@ -30,7 +25,6 @@ from crm_reference.contract.model import (
     Schema,
     Service,
     Tag,
-    Vectors,
 )
 
 __all__ = [

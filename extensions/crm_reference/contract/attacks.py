@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from crm_reference.contract.documents import Library, Node, Place
+from crm_reference.contract.example_model import Attack, AttackGroup
 from crm_reference.contract.examples import build_exchange
 from crm_reference.contract.findings import ContractError, Finding
-from crm_reference.contract.model import Attack, AttackGroup
 
 
 def build_attacks(library: Library, /) -> tuple[AttackGroup, ...]:

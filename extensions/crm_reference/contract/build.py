@@ -7,10 +7,11 @@ from pathlib import Path
 
 from crm_reference.contract.attacks import build_attacks
 from crm_reference.contract.documents import Library, Node, place_of
+from crm_reference.contract.example_model import Exchange
 from crm_reference.contract.examples import build_exchanges, build_vectors, build_world
 from crm_reference.contract.findings import ContractError, Finding
 from crm_reference.contract.manifests import build_manifest, error_code
-from crm_reference.contract.model import Contract, Event, Exchange, Operation, Policy, Requirement, Schema, Service, Tag
+from crm_reference.contract.model import Contract, Event, Operation, Policy, Requirement, Schema, Service, Tag
 from crm_reference.contract.operations import build_operations
 from crm_reference.contract.resources import build_resources
 

@@ -8,8 +8,8 @@ from http.cookies import SimpleCookie
 from typing import Any
 
 from crm_reference.contract.documents import Document, Library, Node
+from crm_reference.contract.example_model import Exchange, ExchangeRequest, Principal, Recorded, Vectors
 from crm_reference.contract.findings import ContractError, Finding
-from crm_reference.contract.model import Exchange, ExchangeRequest, Principal, Recorded, Vectors
 
 #: Who calls where an exchange names nobody.
 DEFAULT_PRINCIPAL = "maya"

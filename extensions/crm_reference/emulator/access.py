@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import orjson
 
@@ -209,13 +209,15 @@ def levels_of(grants: Iterable[Doc], /) -> dict[tuple[str, str], str]:
 def derived(context: Context, collections: Sequence[str], key: Hashable, make: Callable[..., _T], /) -> _T:
     """Return what ``make`` makes of all records of some collections, without making it again until one of them changes."""
     store, tenant = context.world.store, context.tenant
-    sources = tuple(_all(store, tenant, name) for name in collections)
-    cache: dict[Hashable, tuple[Any, Any]] = store.remembered(collections[0], ("derived", tenant), dict)
+    cache: dict[Hashable, tuple[int, Any, Any]] = store.remembered(collections[0], ("derived", tenant), dict)
     kept = cache.get(key)
-    if kept is None or any(a is not b for a, b in zip(kept[0], sources, strict=True)):
-        kept = cache[key] = (sources, make(*sources))
-    found: _T = kept[1]
-    return found
+    if kept is not None and kept[0] == store.revision:  # nothing at all was written since, which is nearly always
+        return cast("_T", kept[2])
+    sources = tuple(_all(store, tenant, name) for name in collections)
+    if kept is None or any(a is not b for a, b in zip(kept[1], sources, strict=True)):
+        kept = (0, sources, make(*sources))
+    cache[key] = (store.revision, sources, kept[2])
+    return cast("_T", kept[2])
 
 
 def _all(store: Store, tenant: str, collection: str) -> list[Record]:

@@ -346,14 +346,16 @@ class Engine:
     def deliver(self, event: Mapping[str, Any], /) -> None:
         """Let an event of another service arrive: listening services react as if it had been published.
 
-        :param event: ``type``, ``data``, ``tenantid``; the rest of the envelope is filled in.
+        :param event: ``type``, ``data``, ``tenantid``; the rest of the envelope is filled in, the subject from ``data.record``.
         """
         from crm_reference.emulator.call import Context
 
         tenant = event.get("tenantid") or next(iter(self.contract.principals.values())).tenant
         client = f"service:{event.get('source', '')}"
         identity = Identity(tenant, event.get("actor", ""), client, frozenset(self.contract.scopes), "all", "", 0, {})
-        full = {"specversion": "1.0", "id": self.clock.new_id("evt"), "time": self.clock.now(), "tenantid": tenant, **event}
+        about = event.get("data", {}).get("record", {}).get("id", "")
+        filled = {"id": self.clock.new_id("evt"), "time": self.clock.now(), "tenantid": tenant, "subject": about}
+        full = {"specversion": "1.0", **filled, **event}
         with self.world.store.transaction():
             self.world.outbox.hand_on(Context(self.world, identity), full)
         self.world.outbox.publish()

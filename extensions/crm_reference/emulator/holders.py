@@ -30,8 +30,11 @@ def release(context: Context, record: Record, /) -> list[dict[str, Any]]:
     :raises Problem: Where a rule of ``on_delete: restrict`` holds on to the record.
     """
     done: list[dict[str, Any]] = []
+    owner = context.resource(record.collection).service
     with upkeep(context):
         for resource in context.world.contract.resources.values():
+            if resource.service != owner:
+                continue  # no service writes another one's records: that one hears of the deletion
             for rule in resource.rules:
                 if rule.kind == "reference" and rule.options["target"] == record.collection and rule.options["on_delete"] != "keep":
                     field, on_delete = rule.options["field"], rule.options["on_delete"]

@@ -102,6 +102,12 @@ class Store:
         self.database = database
         self._depth = 0
         self._remembered: dict[str, dict[Hashable, Any]] = {}
+        #: Rises with every write, so that what was computed from many records is known to hold.
+        self.revision = 0
+        #: The snapshot that was restored, what it holds, and how many rows had been written by then.
+        self._restored: bytes | None = None
+        self._as_restored: tuple[Any, ...] = ()
+        self._written = -1
         self._last_event: int | None = None
         self._last_change: dict[tuple[str, str], int] = {}
         try:
@@ -206,6 +212,7 @@ class Store:
     def put(self, tenant: str, record: Record, /, words: str = "") -> None:
         """Write a record, new or not, with the words that text queries look into."""
         self._remembered.pop(record.collection, None)
+        self.revision += 1
         self._db.execute(
             f"insert into {self._table(record.collection)} (tenant, id, version, doc, words, deleted_at) values (?, ?, ?, ?, ?, ?) "
             "on conflict do update set version = excluded.version, doc = excluded.doc, words = excluded.words, "
@@ -216,6 +223,7 @@ class Store:
     def remove(self, tenant: str, collection: str, id: str, /) -> None:
         """Remove a record for good."""
         self._remembered.pop(collection, None)
+        self.revision += 1
         self._db.execute(f"delete from {self._table(collection)} where tenant = ? and id = ?", (tenant, id))
 
     def select(
@@ -357,31 +365,46 @@ class Store:
 
     def contents(self) -> tuple[Any, ...]:
         """Return every record and how many changes and events there are, to compare a world before and after."""
+        if self._as_restored and self._db.total_changes == self._written:
+            return self._as_restored
         tables = tuple(tuple(self._db.execute(f'select * from "{table}" order by tenant, id')) for table in sorted(self._tables))
         counts = self._db.execute("select (select count(*) from changes), (select count(*) from events)").fetchone()
-        return (*(t for t in tables if t), counts)
+        found = (*(t for t in tables if t), counts)
+        if self._db.total_changes == self._written:
+            self._as_restored = found
+        return found
 
     def snapshot(self) -> bytes:
-        """Return the whole content, as SQLite serializes it."""
+        """Return the whole content, as SQLite serializes it: what is committed, and nothing else."""
+        if self._restored is not None:
+            self._db.execute("release restored")
+            self._restored = None
         return self._db.serialize()
 
     def restore(self, content: bytes, /) -> None:
-        """Replace the whole content with that of a snapshot.
+        """Replace the whole content with that of a snapshot. The same one again costs no more than what was written since.
 
         :raises StoreError: If the store is kept in a file: a snapshot would cut its connection to it.
         """
         if self.database is not None:
             raise StoreError(f"{self.database}: a world in a file can't be replaced; start without --db")
-        # Another connection for each world: one that is given content a second time keeps pages and statements of the former
-        # content, and SQLite 3.40 crashed in a select over json_each after some resets.
-        self._db.close()
-        self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        self._db.deserialize(content)
+        if content is self._restored:
+            self._db.execute("rollback to restored")
+        else:
+            # Another connection for each world: one that is given content a second time keeps pages and statements of the former
+            # content, and SQLite 3.40 crashed in a select over json_each after some resets.
+            self._db.close()
+            self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+            self._db.deserialize(content)
+            self._db.execute("savepoint restored")
+            self._restored, self._as_restored = content, ()
+        self._written = self._db.total_changes
         self._begin_anew()
 
     def _begin_anew(self) -> None:
         """Forget what is known of the content."""
         self._tables = self._known_tables()
         self._remembered.clear()
+        self.revision += 1
         self._last_event = None
         self._last_change.clear()

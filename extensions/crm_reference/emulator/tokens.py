@@ -215,7 +215,7 @@ class Tokens:
         """Return what a token says, decoded once as long as the keys stay the same."""
         keys = self._keys()
         kept = self._verified.get(token)
-        if kept is not None and kept[0] is keys:
+        if kept is not None and (kept[0] is keys or kept[0] == keys):
             if kept[2] is not None:
                 self._verifying(kept[2])  # its overlap may have ended meanwhile
             return kept[1]

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 _LINE = re.compile(r"(?P<caller>[^>:]+?)\s*>\s*(?P<called>[^>:]+?)\s*:\s*(?P<what>.+)")
-_STEP, _TOP, _BOX, _COLUMN = 40, 62, 150, 250
+_STEP, _TOP, _BOX, _COLUMN = 40, 62, 150, 210
+#: Width of a letter of a label, about.
+_LETTER = 6.4
+_PARAMETER = re.compile(r"\{[^}]+\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +54,19 @@ def parse_step(line: str, contract: Contract, /) -> Step | str:
     if found is None:
         return f"there is no exchange {what}"
     operation = contract.operations[found.operation]
-    return Step(match["caller"], match["called"], f"{operation.method} {operation.path} \N{RIGHTWARDS ARROW} {found.status}", found)
+    path = _PARAMETER.sub("{\N{HORIZONTAL ELLIPSIS}}", operation.path)
+    text = f"{operation.method} {path} \N{RIGHTWARDS ARROW} {found.status}"
+    return Step(match["caller"], match["called"], text, found)
 
 
 def draw_sequence(title: str, steps: Sequence[Step], /) -> Drawing:
     """Draw steps as arrows between the lifelines of those who take part, in the order in which they first appear."""
     names = list(dict.fromkeys(name for step in steps for name in (step.caller, step.called)))
     drawing = Drawing(title, " ".join(_sentence(step) for step in steps))
-    middles = {name: 4 + _BOX // 2 + i * _COLUMN for i, name in enumerate(names)}
+    column = max(_COLUMN, 24 + int(_LETTER * max(len(step.text) for step in steps)))
+    middles = {name: 4 + _BOX // 2 + i * column for i, name in enumerate(names)}
     drawing.height = _TOP + len(steps) * _STEP + 14
-    drawing.width = 8 + _BOX + (len(names) - 1) * _COLUMN
+    drawing.width = 8 + _BOX + (len(names) - 1) * column
     for name, x in middles.items():
         style = "self" if name.lower() == "platform" else "box"
         drawing.boxes.append(Box(x - _BOX // 2, 4, name, "", style, "", "", width=_BOX, height=34))

@@ -58,7 +58,10 @@ def other_scopes(lab: Lab, operation: str) -> None:
     case.rewind()
     token = lab.bearer(_caller(lab, case), scopes=sorted(set(lab.contract.scopes) - own))
     response = _refused(lab, case, token, "insufficient_scope")
-    demand(set(response.json()["required_scopes"]) == own, "required_scopes doesn't name the operation's scopes")
+    # A protocol's error names the scopes in its challenge alone.
+    challenge = response.headers["WWW-Authenticate"].partition('scope="')[2].partition('"')[0]
+    named = challenge.split() if case.operation.is_protocol else response.json()["required_scopes"]
+    demand(set(named) == own, "the answer doesn't name the operation's scopes")
 
 
 def _caller(lab: Lab, case: Case) -> str:

@@ -37,10 +37,11 @@ def duplicate_delivery(lab: Lab, subject: str) -> None:
     """A second delivery of the same event changes nothing."""
     exchange = _exchanges(lab, subject)[0]
     event = {**_event(lab, exchange, subject), "id": _id(1)}
-    before = lab.state()
+    before = lab.state().contents
     lab.engine.deliver(event)
     once = lab.state()
-    demand(once != before, f"the event changes nothing before {exchange.id}")
+    # What no client sees may be all that changes: who is in a group, as the service that is not its owner keeps it.
+    demand(once.contents != before, f"the event changes nothing before {exchange.id}")
     lab.engine.deliver(event)
     demand(lab.state() == once, "the second delivery of the same event changes the state again")
 
@@ -49,12 +50,14 @@ def duplicate_delivery(lab: Lab, subject: str) -> None:
 def reordered_delivery(lab: Lab, subject: str) -> None:
     """Two events of one subject end in the same state in either order of arrival."""
     exchanges = _exchanges(lab, subject)
+    events = [_event(lab, exchange, subject) for exchange in exchanges]
+    # Events of other subjects know no order among each other.
+    later = [e for e in events if e.get("subject") == events[0].get("subject")][-1]
     ends = []
     for order in ((1, 2), (2, 1)):
-        later = _event(lab, exchanges[-1], subject)
         first = _event(lab, exchanges[0], subject)
         for number in order:
-            event = {**(first if number == 1 else later), "subject": first.get("subject", later.get("subject", "one"))}
+            event = {**(first if number == 1 else later), "subject": first.get("subject", "one")}
             lab.engine.deliver({**event, "id": _id(number), "sequence": f"{number:020d}"})
         ends.append(_settled(lab))
     demand(ends[0] == ends[1], "an event that comes after a later one of its subject changes the state")

@@ -262,14 +262,16 @@ def dangling_reference(lab: Lab, subject: str) -> None:
     if not sends:
         raise Skipped(f"no exchange that succeeds sends {field}")
     case = lab.stage(sends[0])
-    nobody = case.body[field][:-2] + "ZZ"
+    sent = case.body[field]
+    nobody = f"{sent[:-2]}ZZ" if isinstance(sent, str) else [*sent[:-1], f"{sent[-1][:-2]}ZZ"]
     response = case.send({**case.body, field: nobody})
     said = {code_of(response), *(e["code"] for e in entries_of(response))}
     demand(bool(said & {code, "invalid_reference"}), f"{field} of nobody got {describe(response)}")
 
 
 def _sends(body: Any, field: str) -> bool:
-    return isinstance(body, dict) and isinstance(body.get(field), str)
+    value = body.get(field) if isinstance(body, dict) else None
+    return isinstance(value, str) or (isinstance(value, list) and bool(value))
 
 
 def _reference(lab: Lab, subject: str) -> tuple[Resource, str, str]:

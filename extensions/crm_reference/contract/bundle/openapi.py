@@ -7,7 +7,8 @@ from typing import Any
 from crm_reference.contract.bundle.inline import Inliner, merge_components, prune_components
 from crm_reference.contract.bundle.problems import own_problems, standard_problems
 from crm_reference.contract.documents import Node
-from crm_reference.contract.model import Contract, Exchange, Operation, Service
+from crm_reference.contract.example_model import Exchange
+from crm_reference.contract.model import Contract, Operation, Service
 from crm_reference.contract.protocols import PROBLEM_JSON
 from crm_reference.contract.validation import Validators
 

@@ -10,7 +10,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import orjson
 
 from crm_reference.contract.bundle.problems import example_path
-from crm_reference.contract.model import Contract, Exchange, Operation, Service
+from crm_reference.contract.example_model import Exchange
+from crm_reference.contract.model import Contract, Operation, Service
 
 _SCHEMA = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
 

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from crm_reference.contract.documents import Document, Node
+from crm_reference.contract.example_model import Exchange
 from crm_reference.contract.examples import NOBODY
 from crm_reference.contract.lint.documents import document_errors
 from crm_reference.contract.lint.events import schema_validator
 from crm_reference.contract.lint.registry import Problem, rule
 from crm_reference.contract.lint.survey import Survey
-from crm_reference.contract.model import Exchange, Operation
+from crm_reference.contract.model import Operation
 from crm_reference.contract.schema_tree import property_node
 
 #: Headers that every operation takes.

@@ -8,8 +8,9 @@ from functools import cached_property
 from typing import Any, Literal
 
 from crm_reference.contract.documents import Document, Node
+from crm_reference.contract.example_model import Exchange
 from crm_reference.contract.examples import exchange_documents
-from crm_reference.contract.model import Contract, Exchange, Operation, Service
+from crm_reference.contract.model import Contract, Operation, Service
 from crm_reference.contract.validation import FieldError, Validators
 
 COMMON = "source_specs/common/"

@@ -105,6 +105,8 @@ def cross_entity(context: Context, /) -> Verdict:
             if field in (resource.owner, resource.parent.get("property")):
                 continue
             business = rules.get(field)
+            if business is None and _is_of_several(spot) and any(field in _fields(r) for r in resource.rules if r.kind == "custom"):
+                continue
             if business is None:
                 message = f"{field} of {resource.collection} holds an ID and has no reference rule; name its target and on_delete"
                 found.add(spot.schema.place, message)
@@ -114,6 +116,11 @@ def cross_entity(context: Context, /) -> Verdict:
                 message = f"the rule {business.id} has the target {business.options.get('target')}, which is no collection"
                 found.add(business.place, message)
     return Verdict(tuple(subjects), tuple(found))
+
+
+def _is_of_several(spot: Spot) -> bool:
+    """Tell whether a field holds IDs of several kinds: it has no one target, and a custom rule looks where its prefix leads."""
+    return str(says(spot.schema, "pattern") or "").startswith("^(")
 
 
 def _references(contract: Contract, resource: Resource) -> Iterator[tuple[str, Spot]]:

@@ -1,0 +1,1 @@
+"""Users: people, groups, teams, roles and provisioning, a module for each subject."""
