@@ -105,12 +105,19 @@ def _add_request_examples(copied: dict[str, Any], operation: Operation, exchange
     for exchange in exchanges:
         request = exchange.request
         body = exchange.recorded.request_body if exchange.recorded else request.body if request.raw is None else request.raw
-        media = request.content_type or next(iter(content), "")
-        if not exchange.succeeds or body is None or media not in content:
+        if not exchange.succeeds or body is None:
             continue
-        if "json" in media and not validators.is_valid(operation.body.media[media], body):
-            continue
-        _put(content[media].setdefault("examples", {}), exchange.name, _example(exchange, body))
+        for media in _media_of(exchange, content):
+            if "json" not in media or validators.is_valid(operation.body.media[media], body):
+                _put(content[media].setdefault("examples", {}), exchange.name, _example(exchange, body))
+
+
+def _media_of(exchange: Exchange, content: dict[str, Any]) -> list[str]:
+    """Return the media types under which an exchange's body may be sent: its own, and where that is JSON, every other JSON one."""
+    sent = exchange.request.content_type or next(iter(content), "")
+    if sent not in content:
+        return []
+    return [media for media in content if media == sent or ("json" in media and "json" in sent)]
 
 
 def _put(examples: dict[str, Any], name: str, example: dict[str, Any]) -> None:
