@@ -258,8 +258,18 @@ class Page:
         return Markup(rf"\phantomsection\label{{\detokenize{{{self.docname}:{anchor}}}}}") if self.format == "tex" else Markup("")
 
 
+#: TeX measures a line before it wraps it, and can't measure more than 19 feet. A signed SAML response has 5,000 letters.
+_LONGEST_LINE = 2_000
+
+
+def _folded(code: str) -> str:
+    """Return code whose longest lines are broken, for paper, from which nobody pastes."""
+    parts = ([line[i : i + _LONGEST_LINE] for i in range(0, len(line), _LONGEST_LINE)] or [""] for line in code.split("\n"))
+    return "\n".join(part for line in parts for part in line)
+
+
 def _tex_block(highlighter: PygmentsBridge, code: str, language: str) -> str:
-    made = str(highlighter.highlight_block(code, language, force=True))
+    made = str(highlighter.highlight_block(_folded(code), language, force=True))
     made = made.replace(r"\begin{Verbatim}", r"\begin{sphinxVerbatim}").replace(r"\end{Verbatim}", r"\end{sphinxVerbatim}")
     return "\n" + made.strip() + "\n"
 
