@@ -4,11 +4,27 @@ from __future__ import annotations
 
 import pytest
 
+from crm_reference.contract import load
+from crm_reference.emulator import Engine, session
+
 NORTH, SECOND, BOATHOUSE, FOREIGN = (f"ber_01KDVDNA0000000000000000{n}" for n in ("01", "02", "03", "11"))
 
 
 def code(answer):
     return answer.status_code, answer.json()["code"]
+
+
+def test_a_deprecated_operation_says_so_in_every_answer(harbour, edit):
+    dates = "      x-deprecated-since: '2026-01-01'\n      x-sunset: '2026-12-31'\n"
+    name = "      operationId: countBerths\n"
+    edit("source_specs/berths/openapi.yaml", name, f"{name}      deprecated: true\n{dates}")
+    engine = Engine(load(harbour))
+
+    for body in ({}, {"colour": "red"}):
+        headers = session(engine).post("/v1/berths/count", json=body).headers
+        assert headers["Deprecation"] == "@1767225600"
+        assert headers["Sunset"] == "Thu, 31 Dec 2026 00:00:00 GMT"
+    assert "Deprecation" not in session(engine).get("/v1/berths").headers
 
 
 class TestRoutes:

@@ -34,6 +34,9 @@ _ECHO = b"A" * 500
 #: What only an error of ours would show.
 _INNARDS = (b"Traceback", b'.py"', b"sqlite", b"_argon2", b"_secret", b"_private")
 
+#: Headers that carry what a client may not learn or keep: where a browser goes, and what it stores.
+_SHOWN = frozenset({"location", "set-cookie"})
+
 #: Signs what no platform signed.
 _FOREIGN_KEY = Ed25519PrivateKey.from_private_bytes(b"a key that nobody ever published")
 _GUESSED_SECRET = "secret" * 6
@@ -182,9 +185,10 @@ class Siege:
             found.append(f"the answer took {seconds:.1f} seconds")
         if len(body) > LARGEST_ANSWER:
             found.append(f"the answer has more than {LARGEST_ANSWER} bytes")
-        leaks = [text for text in (*attack.absent, *(i.decode() for i in _INNARDS)) if text.encode() in body]
+        shown = b"\n".join([body, *(v.encode() for n, v in headers.items() if n.lower() in _SHOWN)])
+        leaks = [text for text in (*attack.absent, *(i.decode() for i in _INNARDS)) if text.encode() in shown]
         found += [f"the answer holds {text!r}" for text in leaks]
-        if _ECHO in body:
+        if _ECHO in shown:
             found.append("the answer repeats what was sent")
         return found
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
+from email.utils import formatdate
 
 import orjson
 
@@ -42,6 +44,22 @@ def refusal(contract: Contract, problem: Problem, request: Request, request_id: 
     said = contract.errors[problem.code].titles
     headers = {**problem.headers, "Content-Language": language if language in said else ENGLISH} if language else problem.headers
     return Reply(body["status"], body, headers, PROBLEM_JSON)
+
+
+def notice(operation: Operation, /) -> dict[str, str]:
+    """Return the headers by which a deprecated operation says since when it is so, and when it ends (RFC 9745, RFC 8594)."""
+    if not operation.deprecated:
+        return {}
+    said = {}
+    if since := operation.node.get("x-deprecated-since"):
+        said["Deprecation"] = f"@{_midnight(since)}"
+    if ends := operation.node.get("x-sunset"):
+        said["Sunset"] = formatdate(_midnight(ends), usegmt=True)
+    return said
+
+
+def _midnight(day: str) -> int:
+    return int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp())
 
 
 def _instance(path: str) -> str:

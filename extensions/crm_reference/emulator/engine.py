@@ -16,7 +16,7 @@ from crm_reference.contract import Contract, Operation, Policy, Resource
 from crm_reference.contract.protocols import PROBLEM_JSON
 from crm_reference.contract.validation import Validators
 from crm_reference.emulator import access, control, jobs, registry
-from crm_reference.emulator.answers import ContractBreach, check, refusal, rendered
+from crm_reference.emulator.answers import ContractBreach, check, notice, refusal, rendered
 from crm_reference.emulator.behaviours import BEHAVIOURS, batch
 from crm_reference.emulator.behaviours.operate import DATABASE
 from crm_reference.emulator.call import SITE, Behaviour, Call, Fault, Reply, World
@@ -148,6 +148,8 @@ class Engine:
             if self.world.open_jobs:
                 jobs.advance(self.world)
             operation, path = self._route(request)
+            if operation.deprecated:
+                headers |= notice(operation)
             reply = self._answer(operation, path, request, headers)
         except Problem as problem:
             profile = operation.profile if operation is not None else self._profile(request.path)

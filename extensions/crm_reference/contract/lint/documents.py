@@ -30,7 +30,7 @@ KEY_ORDER = (
     *("security", "deprecated"),
 )
 #: Members whose place in the order is free.
-_LOOSE = frozenset({"x-profile", "x-consistency", "x-public"})
+_LOOSE = frozenset({"x-profile", "x-consistency", "x-public", "x-deprecated-since", "x-sunset", "x-replaced-by"})
 
 
 @cache

@@ -16,6 +16,7 @@ _FOREIGN = frozenset({"x-displayName"})
 
 _ON_OPERATION = frozenset(
     {"x-requirements", "x-policy", "x-errors", "x-events", "x-security", "x-profile", "x-consistency", "x-public"}
+    | {"x-deprecated-since", "x-sunset", "x-replaced-by"}
 )
 _ON_COMPONENT = frozenset({"x-rules", "x-query", "x-extensible", "x-resource"})
 

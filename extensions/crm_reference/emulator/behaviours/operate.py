@@ -96,12 +96,15 @@ class _Collector:
         return values
 
     def _measured(self, metric: DeclaredMetric) -> dict[tuple[str, ...], int]:
-        """Read a gauge from the store: how many records there are in each tenant, or how long ago the oldest was created."""
-        store, collection, now = self._call.world.store, metric.measures["collection"], seconds_of(self._call.now)
-        found = {tenant: store.find(tenant, collection, **metric.measures.get("where", {})) for tenant in store.tenants(collection)}
+        """Read a gauge from the store: how many records the caller's tenant has, or how long ago the oldest was created.
+
+        How many another company has is nobody's business, whoever may scrape.
+        """
+        tenant, now = self._call.tenant, seconds_of(self._call.now)
+        found = self._call.world.store.find(tenant, metric.measures["collection"], **metric.measures.get("where", {}))
         if metric.measures["value"] == "age":
-            return {(): max((now - seconds_of(r.doc["created_at"]) for records in found.values() for r in records), default=0)}
-        return {(tenant,): len(records) for tenant, records in sorted(found.items())}
+            return {(): max((now - seconds_of(r.doc["created_at"]) for r in found), default=0)}
+        return {(tenant,): len(found)}
 
     def _family(self, metric: DeclaredMetric) -> Metric:
         labels = list(metric.labels)

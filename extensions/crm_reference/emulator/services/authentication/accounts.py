@@ -66,6 +66,11 @@ def resting(account: Record, /) -> str:
     return "active" if account.doc.get("has_password") or account.doc.get("is_federated") else "pending"
 
 
+def is_shut(account: Record | None, /) -> bool:
+    """Tell whether an administrator locked an account: no proof opens it then, while wrong passwords shut out passwords alone."""
+    return account is not None and account.doc["status"] == "locked" and account.doc.get("lock_reason") != "wrong_passwords"
+
+
 def lapse(context: Context, /) -> None:
     """Take off every lock of the tenant whose time is over."""
     for account in context.records.find(ACCOUNTS, status="locked"):

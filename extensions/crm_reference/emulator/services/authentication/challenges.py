@@ -7,7 +7,8 @@ from crm_reference.emulator.call import Call, Context, Reply
 from crm_reference.emulator.messages import Problem
 from crm_reference.emulator.registry import handles
 from crm_reference.emulator.services.authentication import signing
-from crm_reference.emulator.services.authentication.acting import acting
+from crm_reference.emulator.services.authentication.accounts import account_of, fail
+from crm_reference.emulator.services.authentication.acting import acting, keep, kept
 from crm_reference.emulator.services.authentication.factor_checks import CHALLENGES, FACTORS, answer, open_challenge
 from crm_reference.emulator.store import Record
 
@@ -35,6 +36,8 @@ def create_for_sign_in(call: Call) -> Reply:
     factor = context.records.peek(FACTORS, call.body["factor_id"]) if tenant and user_id else None
     if factor is None or factor.doc["user_id"] != user_id:
         raise Problem("not_found", f"The sign-in has no factor {call.body['factor_id']}.")
+    if sign_in.doc["status"] not in ("password_required", "factor_required"):
+        raise Problem("factor_not_challengeable", f"The sign-in is {sign_in.doc['status']} and asks no factor.")
     if factor.doc["type"] != "passkey" and sign_in.doc["status"] != "factor_required":
         raise Problem("factor_not_challengeable", "Before the password only a passkey can be asked.")
     challenge = open_challenge(context, user_id, factor, "sign_in", sign_in_id=sign_in.id)
@@ -45,7 +48,24 @@ def create_for_sign_in(call: Call) -> Reply:
 def verify_for_sign_in(call: Call) -> Reply:
     """Take the answer of somebody who is signing in."""
     context, challenge = _open_one(call, call.path["challenge_id"])
-    return Reply(200, context.records.public(answer(context, challenge, call.body)))
+    try:
+        return Reply(200, context.records.public(answer(context, challenge, call.body)))
+    except Problem as refusal:
+        if refusal.commits:
+            _count(call, context, challenge)
+        raise
+
+
+def _count(call: Call, context: Context, challenge: Record) -> None:
+    """Count a wrong answer as a wrong password is counted; where that locks the account, the sign-in is blocked."""
+    account = account_of(context, challenge.doc["user_id"])
+    sign_in = kept(call.world, signing.SIGN_INS, str(challenge.doc.get("sign_in_id", "")))
+    if account is None:
+        return
+    fail(context, account, call.request.address)
+    locked = account_of(context, challenge.doc["user_id"])
+    if sign_in is not None and locked is not None and locked.doc["status"] == "locked":
+        keep(call.world, signing.SIGN_INS, {**sign_in.doc, "status": "blocked", "methods": []})
 
 
 def _open_one(call: Call, id: str) -> tuple[Context, Record]:

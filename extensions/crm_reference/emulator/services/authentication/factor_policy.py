@@ -14,7 +14,6 @@ from crm_reference.emulator.registry import handles
 from crm_reference.emulator.store import Record
 
 POLICIES = "mfa-policies"
-CHANGED = "crm.mfa_policy.changed.v1"
 #: Kinds of factor that a challenge can ask.
 _PRIMARY = ("passkey", "totp", "email")
 #: What a user who has to enrol may do, and nothing else.
@@ -52,6 +51,12 @@ def is_required(context: Context, user_id: str, /) -> bool:
     return bool(policy["requirement"] == "everybody")
 
 
+def is_off(context: Context, /) -> bool:
+    """Tell whether the policy says that sign-ins ask for no second factor."""
+    found = context.records.find(POLICIES)
+    return bool(found) and found[0].doc["requirement"] == "off"
+
+
 def is_due(context: Context, user_id: str, /) -> bool:
     """Tell whether a user has to enrol before anything else: a factor is required, the grace is over, and there is none.
 
@@ -83,18 +88,3 @@ def read(call: Call) -> Reply:
     if call.headers.get("If-None-Match") in (policy.etag, "*"):
         return Reply(304, None, {"ETag": policy.etag})
     return single.shown(call, policy)
-
-
-@handles("replaceMfaPolicy")
-def replace(call: Call) -> Reply:
-    """Put another policy in the present one's place."""
-    policy = policy_of(call)
-    wanted = call.headers.get("If-Match")
-    if wanted not in (None, "*", policy.etag):
-        raise Problem("version_mismatch", f"If-Match is {wanted}, and the policy's ETag is {policy.etag}.")
-    kept = {k: v for k, v in policy.doc.items() if k in ("id", "object", "created_at", "created_by")}
-    changed = call.records.replace(policy, {**kept, **call.body})
-    fields = [k for k in (*SEEDED, "required_roles") if policy.doc.get(k) != changed.doc.get(k)]
-    if fields:
-        call.emit(CHANGED, changed.id, {"record": call.records.public(changed), "changed_fields": fields})
-    return single.shown(call, changed)

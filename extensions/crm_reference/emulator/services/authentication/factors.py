@@ -27,12 +27,13 @@ from crm_reference.emulator.services.authentication.factor_checks import (
     matching_step,
     usable,
 )
-from crm_reference.emulator.services.authentication.factor_policy import demand_allowed, is_required, policy_of
+from crm_reference.emulator.services.authentication.factor_policy import SEEDED, demand_allowed, is_required, policy_of
 from crm_reference.emulator.store import Record
 
 ENROLLED = "crm.mfa_factor.enrolled.v1"
 UPDATED = "crm.mfa_factor.updated.v1"
 REMOVED = "crm.mfa_factor.removed.v1"
+POLICY_CHANGED = "crm.mfa_policy.changed.v1"
 #: How long an enrolment waits for its first code.
 ENROLMENT_SECONDS = 600
 #: Letters and digits that nobody takes for each other.
@@ -231,6 +232,7 @@ def status(call: Call) -> Reply:
 def reset(call: Call) -> Reply:
     """Remove every factor of a user."""
     user = _user(call)
+    _demand_colleague(call, user)
     factors = call.records.find(FACTORS, user_id=user.id)
     with upkeep(call):
         for factor in factors:
@@ -248,6 +250,7 @@ def bypass(call: Call) -> Reply:
         raise Problem("bypass_not_allowed", "The policy allows no bypass codes.")
     if not user.doc.get("is_active", True):
         raise Problem("mfa_user_inactive", "A deactivated user can't sign in by any code.")
+    _demand_colleague(call, user)
     code = digits(call, "bypass-code", 8)
     ends = later(call, call.body.get("lifetime_seconds", 3600))
     factor = replace_codes(call, user.id, "bypass_code", "Bypass code", [code], ends)
@@ -264,6 +267,32 @@ def _user(call: Call) -> Record:
     if user is None:
         raise Problem("not_found", f"No user has the ID {call.path['user_id']}.")
     return user
+
+
+def _demand_colleague(call: Call, user: Record) -> None:
+    """Refuse help around a second factor on a session that was confirmed long ago, or to oneself.
+
+    :raises Problem: ``step_up_required`` or ``own_account``.
+    """
+    sessions.demand_fresh(call)
+    if user.id == call.identity.user:
+        raise Problem("own_account", "Nobody helps themselves around the second factor. Ask another administrator.")
+
+
+@handles("replaceMfaPolicy")
+def replace_policy(call: Call) -> Reply:
+    """Put another policy in the present one's place, on a session that was confirmed lately."""
+    sessions.demand_fresh(call)
+    policy = policy_of(call)
+    wanted = call.headers.get("If-Match")
+    if wanted not in (None, "*", policy.etag):
+        raise Problem("version_mismatch", f"If-Match is {wanted}, and the policy's ETag is {policy.etag}.")
+    kept = {k: v for k, v in policy.doc.items() if k in ("id", "object", "created_at", "created_by")}
+    changed = call.records.replace(policy, {**kept, **call.body})
+    fields = [k for k in (*SEEDED, "required_roles") if policy.doc.get(k) != changed.doc.get(k)]
+    if fields:
+        call.emit(POLICY_CHANGED, changed.id, {"record": call.records.public(changed), "changed_fields": fields})
+    return single.shown(call, changed)
 
 
 @hears("crm.user.deleted.v1")

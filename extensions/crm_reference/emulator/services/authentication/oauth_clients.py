@@ -111,7 +111,7 @@ def authenticate(call: Call, /) -> Client:
     client = find_client(call.world, id)
     secret = basic[1] if basic else str(body.get("client_secret", ""))
     method = "client_secret_basic" if basic else ("client_secret_post" if "client_secret" in body else "none")
-    if client is None or client.method != method or (secret and not has_secret(call.world, client, secret)):
+    if client is None or client.method != method or (method != "none" and not has_secret(call.world, client, secret)):
         raise refused()
     return client
 

@@ -20,6 +20,10 @@ OPENID: dict[str, str] = {
 }
 
 
+#: What the platform's own apps alone may ask for: whoever has it decides about consents, passwords and factors of the user.
+OWNER_SCOPE = "authentication.self"
+
+
 def listed(context: Context, /) -> list[str]:
     """Return every scope that the metadata names: those of OpenID, then those of the services."""
     return [*OPENID, *sorted(s for s in context.world.contract.scopes if s not in OPENID)]
@@ -31,10 +35,13 @@ def asked(client: Client, scope: str | None, /) -> tuple[str, ...]:
     :param scope: The parameter; all of the client's without those of OpenID where it is left out.
     :raises Problem: ``invalid_scope``.
     """
+    is_own = bool(client.doc.get("is_first_party"))
     if scope is None:
-        return tuple(s for s in client.doc.get("scopes", ()) if s not in OPENID)
+        return tuple(s for s in client.doc.get("scopes", ()) if s not in OPENID and (is_own or s != OWNER_SCOPE))
     names = tuple(dict.fromkeys(scope.split(" ")))
     for name in names:
+        if name == OWNER_SCOPE and not is_own:
+            raise Problem("invalid_scope", f"{name} is for apps of the platform alone, where users decide about the others.")
         if name not in client.scopes:
             raise Problem("invalid_scope", f"The client is not registered for {name[:80]}.")
     return names

@@ -14,6 +14,7 @@ from crm_reference.emulator.holders import upkeep
 from crm_reference.emulator.messages import Problem
 from crm_reference.emulator.registry import handles
 from crm_reference.emulator.services.authentication import sessions
+from crm_reference.emulator.services.authentication.accounts import account_of, is_shut
 from crm_reference.emulator.services.authentication.acting import NO_STORE, acting, refused
 from crm_reference.emulator.services.authentication.factor_checks import (
     CHALLENGE_SECONDS,
@@ -26,6 +27,7 @@ from crm_reference.emulator.services.authentication.factor_checks import (
 )
 from crm_reference.emulator.services.authentication.factor_policy import demand_allowed
 from crm_reference.emulator.services.authentication.factors import ENROLLED, NEW, demand_owner
+from crm_reference.emulator.services.authentication.sso_routing import route
 from crm_reference.emulator.services.authentication.webauthn_checks import (
     ALGORITHMS,
     RELYING_PARTY,
@@ -124,6 +126,8 @@ def finish_sign_in(call: Call) -> Reply:
     context = acting(call.world, tenant, factor.doc["user_id"])
     user = context.records.peek("users", factor.doc["user_id"])
     if user is None or not user.doc.get("is_active", True) or call.body["user_handle"] != _handle(factor.doc["user_id"]):
+        raise rejected
+    if is_shut(account_of(context, user.id)) or not route(context, str(user.doc.get("email", "")))["is_password_accepted"]:
         raise rejected
     if challenge in factor.doc.get("_seen", ()) or _ends_at(challenge) <= call.world.clock.time():
         raise Problem("passkey_sign_in_expired", "The challenge ran out or was used before. Get fresh options.")

@@ -36,6 +36,7 @@ from crm_reference.emulator.services.authentication.acting import (
     send_mail,
 )
 from crm_reference.emulator.services.authentication.password_policy import effective
+from crm_reference.emulator.services.authentication.sso_routing import route
 from crm_reference.emulator.store import Record
 
 RESETS = "password-reset-tokens"
@@ -71,12 +72,14 @@ def _changed(context: Context, account: Record, ended: int) -> Reply:
 
 @handles("requestPasswordReset")
 def request(call: Call) -> Reply:
-    """Send a link, where the address has an account with a password; answer alike in any case."""
+    """Send a link, where the address has an account that a password can open; answer alike in any case."""
     found = account_by_email(call.world, call.body["email"])
     if found is not None:
         tenant, account = found
-        if account.doc.get("has_password") and account.doc["status"] != "disabled":
-            context = acting(call.world, tenant)
+        context = acting(call.world, tenant)
+        # Whoever came by a provider and is led there no more has no password yet, and gets the first one by the link.
+        can_have_one = account.doc.get("has_password") or route(context, account.doc["email"])["method"] == "password"
+        if can_have_one and account.doc["status"] != "disabled":
             send_link(context, account)
             told = {"user_id": account.doc["user_id"], "is_by_administrator": False, "mode": "link"}
             context.emit(REQUESTED, account.doc["user_id"], told)

@@ -9,7 +9,7 @@ from crm_reference.emulator.call import Call, Context, Reply, World
 from crm_reference.emulator.clock import iso
 from crm_reference.emulator.messages import Problem
 from crm_reference.emulator.registry import handles
-from crm_reference.emulator.services.authentication import sessions
+from crm_reference.emulator.services.authentication import factor_policy, sessions
 from crm_reference.emulator.services.authentication.accounts import (
     ACCOUNTS,
     DEVICES,
@@ -17,13 +17,17 @@ from crm_reference.emulator.services.authentication.accounts import (
     check_password,
     fail,
     is_password_due,
+    is_shut,
     present,
     set_password,
 )
 from crm_reference.emulator.services.authentication.acting import NO_STORE, acting, hashed, is_same, keep, kept, refused, shown
+from crm_reference.emulator.services.authentication.factor_checks import PRIMARY
+from crm_reference.emulator.services.authentication.sso_providers import PROVIDERS
+from crm_reference.emulator.services.authentication.sso_routing import is_exempt, verified_claim
 from crm_reference.emulator.store import Record
 
-SIGN_INS, CHALLENGES, FACTORS, DOMAINS, NETWORKS = "sign-ins", "mfa-challenges", "mfa-factors", "sso-domains", "sign-in-networks"
+SIGN_INS, CHALLENGES, FACTORS, NETWORKS = "sign-ins", "mfa-challenges", "mfa-factors", "sign-in-networks"
 DEVICE_CREATED = "crm.sign_in_device.created.v1"
 LIFETIME_SECONDS = 600
 MAX_TRIES = 5
@@ -45,7 +49,7 @@ _CLOSED = ("completed", "blocked", "expired")
 def start(call: Call) -> Reply:
     """Begin a sign-in by an address; unknown ones are answered like those with a password."""
     email = call.body["email"].lower()
-    domain = _domain(call.world, email.partition("@")[2])
+    domain = verified_claim(call.world, email.rpartition("@")[2])
     found = account_by_email(call.world, email)
     tenant = found[0] if found else domain[0] if domain else ""
     if tenant and is_shut_out(acting(call.world, tenant), call.request.address):
@@ -68,23 +72,24 @@ def start(call: Call) -> Reply:
         "_methods": [],
         "_return_to": call.body.get("return_to", "/"),
     }
-    if domain and domain[1].doc.get("is_sso_required"):
-        provider = domain[1].doc["identity_provider_id"]
-        doc |= {"status": "redirect_required", "methods": ["sso"], "identity_provider_id": provider}
-        doc["redirect_url"] = f"{call.world.site}/v1/sso/{provider}/start?sign_in_id={doc['id']}"
+    if domain:
+        doc |= _by_provider(call.world, *domain, doc["id"])
+    if doc["status"] == "redirect_required":
         del doc["tries_left"]
     record = keep(call.world, SIGN_INS, doc)
     headers = {"Location": f"/v1/sign-ins/{record.id}", **NO_STORE}
     return Reply(201, {"sign_in": shown(record), "sign_in_secret": secret}, headers)
 
 
-def _domain(world: World, domain: str) -> tuple[str, Record] | None:
-    """Return the tenant that proved to own a domain, with what it says about it."""
-    for tenant in world.store.tenants(DOMAINS):
-        found = world.store.find(tenant, DOMAINS, domain=domain, status="verified")
-        if found:
-            return tenant, found[0]
-    return None
+def _by_provider(world: World, tenant: str, claim: Record, id: str) -> dict[str, Any]:
+    """Return what a domain's provider changes in a sign-in: it is offered beside the password, or stands in its place."""
+    provider = world.store.get(tenant, PROVIDERS, str(claim.doc.get("identity_provider_id", "")))
+    if provider is None or not provider.doc["is_enabled"]:
+        return {}
+    if not claim.doc.get("is_sso_required"):
+        return {"identity_provider_id": provider.id, "methods": ["password", "passkey", "sso"]}
+    url = f"{world.site}/v1/sso/{provider.id}/start?sign_in_id={id}"
+    return {"status": "redirect_required", "methods": ["sso"], "identity_provider_id": provider.id, "redirect_url": url}
 
 
 def _device(call: Call, found: tuple[str, Record] | None) -> Record | None:
@@ -154,14 +159,17 @@ def read(call: Call) -> Reply:
 @handles("submitSignInPassword")
 def give_password(call: Call) -> Reply:
     """Check the password; a wrong one is counted and told, and is no error of the request."""
-    doc = _step(call, "password_required").doc
+    doc = _step(call, "password_required", "redirect_required").doc
     context = acting(call.world, doc["_tenant"], doc["_user_id"])
     account = _account(context, doc)
-    if check_password(context, account, call.body["password"]) and account is not None:
+    # Where the provider is required, administrators alone keep their password; nobody else learns that one was right.
+    counts = doc["status"] == "password_required" or is_exempt(context, doc["_user_id"])
+    if check_password(context, account, call.body["password"]) and account is not None and counts:
         patch = {**_next(context, doc, account), "last_outcome": "accepted", "tries_left": None}
+        patch |= {"identity_provider_id": None, "redirect_url": None}
         patch["_methods"] = ["password"]
     else:
-        left = doc["tries_left"] - 1
+        left = doc.get("tries_left", MAX_TRIES) - 1
         patch = {"last_outcome": "credentials_wrong", "tries_left": left}
         if left == 0:
             patch |= {"status": "blocked", "methods": []}
@@ -188,6 +196,7 @@ def _next(context: Context, doc: dict[str, Any], account: Record) -> dict[str, A
 
 
 def _factor_or_ready(context: Context, doc: dict[str, Any]) -> dict[str, Any]:
+    """Ask for a factor where the user has one that can be asked, the policy doesn't say off, and the device isn't trusted."""
     factors = context.world.store.find(context.tenant, FACTORS, user_id=doc["_user_id"], status="active")
     known = [
         {"factor_id": f.id, "method": _METHODS[f.doc["type"]], "name": f.doc.get("name")}
@@ -197,7 +206,8 @@ def _factor_or_ready(context: Context, doc: dict[str, Any]) -> dict[str, Any]:
     methods = sorted({str(f["method"]) for f in known})
     device = context.records.peek(DEVICES, doc["_device"]) if doc["_device"] else None
     is_trusted = device is not None and device.doc.get("trust_ends_at", "") > context.now
-    if methods and not is_trusted:
+    can_be_asked = any(f.doc["type"] in PRIMARY for f in factors)
+    if can_be_asked and not is_trusted and not factor_policy.is_off(context):
         return {"status": "factor_required", "methods": methods, "factors": [_named(f) for f in known]}
     return {"status": "ready", "methods": []}
 
@@ -226,6 +236,8 @@ def complete(call: Call) -> Reply:
     """Begin a session once everything was given."""
     doc = _step(call).doc
     context = acting(call.world, doc["_tenant"], doc["_user_id"])
+    if is_shut(_account(context, doc)):
+        raise Problem("sign_in_closed", "The account was locked meanwhile. An administrator can lift the lock.")
     methods = _proven(call, context, doc)
     device, token = _remembered(call, context, doc)
     acr = "urn:crm:acr:mfa" if len(methods) > 1 or methods == ["passkey"] else "urn:crm:acr:pwd"

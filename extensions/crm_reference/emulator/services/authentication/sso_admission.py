@@ -10,6 +10,7 @@ from crm_reference.emulator.call import Context, Reply, World
 from crm_reference.emulator.clock import seconds_of
 from crm_reference.emulator.messages import Problem
 from crm_reference.emulator.services.authentication import sessions
+from crm_reference.emulator.services.authentication.accounts import account_of, is_shut
 from crm_reference.emulator.services.authentication.acting import acting, asked, hashed
 from crm_reference.emulator.services.authentication.passkeys import cookie
 from crm_reference.emulator.services.authentication.sso_mapping import mapped, values_of
@@ -125,6 +126,8 @@ def _user(context: Context, provider: Record, link: Record | None, values: Mappi
         return create_user(context, values, role_key), True
     if not user.doc.get("is_active", True):
         raise Refused("user_deactivated", f"{user.id} is deactivated.", subject)
+    if is_shut(account_of(context, user.id)):
+        raise Refused("user_deactivated", f"The account of {user.id} is locked by an administrator.", subject)
     return user, False
 
 

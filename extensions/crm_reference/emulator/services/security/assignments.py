@@ -25,6 +25,12 @@ def user_reactivated(context: Context, event: Event) -> None:
     _note_user(context, event["data"]["record"]["id"], is_active=True)
 
 
+@hears("crm.user.deleted.v1")
+def user_deleted(context: Context, event: Event) -> None:
+    """Deny every access of a user who was moved to the recycle bin."""
+    _note_user(context, event["data"]["record"]["id"], is_active=False)
+
+
 def _note_user(context: Context, user: str, *, is_active: bool) -> None:
     known = context.world.store.get(context.tenant, USERS, user)
     if known is not None and known.doc.get("is_active") is not is_active:
@@ -49,6 +55,18 @@ def assigned(context: Context, event: Event) -> None:
     record = dict(event["data"]["record"])
     if context.world.store.get(context.tenant, ASSIGNMENTS, record["id"]) is None:
         context.world.store.put(context.tenant, Record(ASSIGNMENTS, record["id"], 1, record))
+
+
+@hears("crm.role_assignment.updated.v1")
+def reassigned(context: Context, event: Event) -> None:
+    """Let an assignment end when it ends now."""
+    told = event["data"]["record"]
+    known = context.world.store.get(context.tenant, ASSIGNMENTS, told["id"])
+    if known is None or known.doc.get("expires_at") == told.get("expires_at"):
+        return
+    doc = {k: v for k, v in known.doc.items() if k != "expires_at"}
+    doc |= {k: told[k] for k in ("expires_at", "reason") if k in told}
+    context.world.store.put(context.tenant, Record(ASSIGNMENTS, known.id, known.version, doc))
 
 
 @hears("crm.role_assignment.deleted.v1")
@@ -79,6 +97,24 @@ def _note_member(context: Context, data: Event, *, is_member: bool) -> None:
     if is_member:
         members[user] = {"role": "member"}
     context.world.store.put(context.tenant, Record(TEAMS, team.id, team.version, {**team.doc, "_members": members}))
+
+
+@hears("crm.team.deleted.v1")
+def team_deleted(context: Context, event: Event) -> None:
+    """Let nothing reach anybody by the team any more."""
+    _bin(context, TEAMS, event["data"]["record"]["id"])
+
+
+@hears("crm.group.deleted.v1")
+def group_deleted(context: Context, event: Event) -> None:
+    """Let nothing reach anybody by the group any more."""
+    _bin(context, GROUPS, event["data"]["record"]["id"])
+
+
+def _bin(context: Context, collection: str, id: str) -> None:
+    known = context.world.store.get(context.tenant, collection, id)
+    if known is not None:
+        context.world.store.put(context.tenant, Record(collection, id, known.version, known.doc, deleted_at=context.now))
 
 
 @hears("crm.group_member.added.v1")

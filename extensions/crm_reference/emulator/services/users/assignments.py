@@ -78,7 +78,11 @@ def update(call: Call) -> Reply:
 
 @handles("deleteRoleAssignment")
 def delete(call: Call) -> Reply:
-    """Revoke an assignment, unless it is the last one that makes an administrator."""
+    """Revoke an assignment, unless it stands above the caller or is the last one that makes an administrator."""
+    given = rights.given_by(call, call.found.doc)
+    if given is not None and not rights.may_give(call, given):
+        detail = f"{given.doc['name']} stands above your own roles, or takes an administrator to revoke."
+        raise Problem("role_above_own", detail)
     _keep_administrators(call, call.found)
     return single.delete(call)
 

@@ -67,6 +67,7 @@ def provisioned(group: Record, /) -> Problem:
 @handles("deleteGroup")
 def delete(call: Call) -> Reply:
     """Move a group to the recycle bin, with what it gave its members."""
+    check_grants(call, call.found)
     remove_group(call, call.found)
     return Reply(204)
 
@@ -145,7 +146,7 @@ def _depth(context: Context, group: Record) -> int:
 
 
 def check_grants(context: Context, group: Record, /) -> None:
-    """Refuse that somebody puts people into a group whose roles stand above the own.
+    """Refuse that somebody changes who has the roles of a group that stand above the own.
 
     :raises Problem: ``role_above_own``.
     """
@@ -181,6 +182,7 @@ def remove(call: Call) -> Reply:
     """Take up to a hundred direct members out of a group."""
     if call.found.doc["source"] == "scim":
         raise provisioned(call.found)
+    check_grants(call, call.found)
     before = rights.administrators(call)
 
     def one(group: Record, id: str) -> tuple[int, Record]:

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from crm_reference.emulator.call import Context
+from crm_reference.emulator.holders import upkeep
 from crm_reference.emulator.registry import hears
+from crm_reference.emulator.services.users import rights
 from crm_reference.emulator.services.users.people import USERS
 
 Event = Mapping[str, Any]
@@ -14,11 +16,21 @@ Event = Mapping[str, Any]
 
 @hears("crm.tenant.provisioned.v1")
 def tenant_provisioned(context: Context, event: Event) -> None:
-    """Create the tenant's first administrator, unless the address has a user."""
+    """Create the tenant's first administrator, unless the address has a user, and give the role where nobody has it."""
     administrator = event["data"]["administrator"]
-    if not context.records.find(USERS, email=administrator["email"].lower()):
+    found = context.records.find(USERS, email=administrator["email"].lower())
+    if found:
+        user = found[0]
+    else:
         known = {k: administrator[k] for k in ("first_name", "last_name", "email", "language") if k in administrator}
-        context.records.create(USERS, {"last_name": known["email"].partition("@")[0], **known}, event="crm.user.created.v1")
+        body = {"last_name": known["email"].partition("@")[0], **known}
+        user = context.records.create(USERS, body, event="crm.user.created.v1")
+    if rights.administrators(context):
+        return
+    with upkeep(context):
+        for role in context.records.find(rights.ROLES, key=rights.ADMINISTRATOR):
+            given = {"principal_id": user.id, "role_id": role.id, "reason": "The first user of the tenant."}
+            context.records.create(rights.ASSIGNMENTS, given, event="crm.role_assignment.created.v1")
 
 
 @hears("crm.session.started.v1")

@@ -32,6 +32,8 @@ _LISTED = 100
 _OPEN = ("queued", "running")
 #: Members of a user that a restoration leaves as they are today: whoever lost access doesn't get it back by it.
 _OF_TODAY = ("is_active", "deactivated_at", "deactivation_reason")
+#: Who is in a group or a team stays as it is today, since membership carries roles and access to records.
+_WITH_MEMBERS, _MEMBERSHIP = (rights.GROUPS, rights.TEAMS), ("_members", "lead_id")
 
 
 @sees(SNAPSHOTS)
@@ -150,6 +152,11 @@ def _restore(context: Context, mode: str, entry: Mapping[str, Any]) -> str:
             return "skipped"
         doc = {k: v for k, v in doc.items() if k not in _OF_TODAY}
         doc |= {k: present.doc[k] for k in _OF_TODAY if k in present.doc}
+    if collection == USERS and gone and doc.get("is_active", True):
+        doc |= {"is_active": False, "deactivated_at": context.now, "deactivation_reason": "other"}
+    if collection in _WITH_MEMBERS and present is not None and not gone:
+        doc = {k: v for k, v in doc.items() if k not in _MEMBERSHIP}
+        doc |= {k: present.doc[k] for k in _MEMBERSHIP if k in present.doc}
     if gone:
         version = max(entry["version"], present.version if present is not None else 0)
         context.records.revive(collection, doc, version + 1, fresh=False)
