@@ -32,7 +32,7 @@ LARGEST_ANSWER = 65_536
 #: Letters of one kind in a row: so many of those that were sent may come back.
 _ECHO = b"A" * 500
 #: What only an error of ours would show.
-_INNARDS = (b"Traceback", b'.py"', b"sqlite", b"_argon2", b"_secret", b"_private")
+_INNARDS = (b"Traceback", b'.py"', b"sqlite", b"$argon2", b'"_secret', b'"_private', b'"_hash', b'"_password')
 
 #: Headers that carry what a client may not learn or keep: where a browser goes, and what it stores.
 _SHOWN = frozenset({"location", "set-cookie"})

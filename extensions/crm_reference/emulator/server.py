@@ -133,9 +133,14 @@ def _answer(engine: Engine, scope: Mapping[str, Any], body: bytes) -> Response:
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     client = scope.get("client") or ("127.0.0.1", 0)
     try:
-        return engine.handle(Request(scope["method"], path, query, headers, body, client[0]))
+        return engine.handle(Request(scope["method"], path, query, headers, body, _plain_address(client[0])))
     except ContractBreach as breach:
         return _plain(500, f"bug in the emulator: {breach}")
+
+
+def _plain_address(address: str) -> str:
+    """Return an address as rules and limits know it: a socket of both families spells IPv4 as IPv6."""
+    return address.removeprefix("::ffff:") if "." in address else address
 
 
 async def _write(response: Response, method: str, send: _Send) -> None:
@@ -219,6 +224,7 @@ def serve(
                 access_log=False,
                 server_header=False,
                 date_header=False,
+                proxy_headers=False,  # any client could name any address
             )
         )
         try:
@@ -232,7 +238,9 @@ def serve(
 def served(engine: Engine, *, site: Path | None = None) -> Iterator[str]:
     """Serve an engine on a free port of the loopback interface while a block runs, and yield its base URL."""
     with _listen("127.0.0.1", 0) as listener:
-        config = uvicorn.Config(asgi(engine, site=site), http="httptools", ws="none", log_level="critical", lifespan="off")
+        config = uvicorn.Config(
+            asgi(engine, site=site), http="httptools", ws="none", log_level="critical", lifespan="off", proxy_headers=False
+        )
         server = uvicorn.Server(config)
         thread = Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()  # what comes before it runs waits at the listener

@@ -115,6 +115,9 @@ def _assertion(context: Context, provider: Record, response: str) -> Any:
     code = root.find(f"{SAMLP}Status/{SAMLP}StatusCode")
     if root.tag == f"{SAMLP}Response" and code is not None and code.get("Value") != SUCCESS:
         raise Refused("refused_by_provider", f"The provider answers {str(code.get('Value')).rpartition(':')[2]}.")
+    # One assertion, wherever it stands: a second one is there for a program that reads another than the signed one.
+    if (number := sum(1 for _ in root.iter(f"{SAML}Assertion"))) > 1:
+        raise Refused("signature_invalid", f"The response has {number} assertions where there must be one.")
     pems = [pem for pem in provider.doc.get("_certificates", ()) if not unusable(pem, context.now)]
     for pem in pems:
         signed = covered(root, pem)

@@ -17,6 +17,8 @@ RULES = "ip-rules"
 
 #: The shortest prefix that a denying rule may have, by version of the protocol.
 _NARROWEST = {4: 8, 6: 16}
+#: Where IPv6 spells the addresses of IPv4.
+_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 #: Between rules of equal prefix the first of these wins.
 _WEIGHT = {"deny": 0, "trust": 1, "allow": 2}
 
@@ -43,11 +45,13 @@ def present(context: Context, record: Record) -> Mapping[str, Any]:
 
 @enforces("ip_network_valid")
 def network_valid(context: Context, new: Mapping[str, Any], old: Mapping[str, Any] | None) -> str:
-    """Refuse what is no network."""
+    """Refuse what is no network, or one in which no caller is looked for."""
     try:
-        ipaddress.ip_network(new["network"])
+        network = ipaddress.ip_network(new["network"])
     except ValueError as error:
         return f"{error}."
+    if isinstance(network, ipaddress.IPv6Network) and network.subnet_of(_MAPPED):
+        return f"{network} is IPv4 in the spelling of IPv6; write it as IPv4."
     return ""
 
 
@@ -81,6 +85,7 @@ def decide(asked: Mapping[str, Any]) -> dict[str, Any]:
     :return: ``is_allowed``, ``is_trusted``, ``reason``, ``ip_rule_id`` and ``matching_rules``.
     """
     address = ipaddress.ip_address(asked["address"])
+    address = getattr(address, "ipv4_mapped", None) or address  # one caller, however a socket spells the address
     roles = asked.get("role_ids") or ()
     about = [r for r in asked["rules"] if is_effective(r, asked["now"]) and r.get("role_id") in (None, *roles)]
     matching = [r for r in about if address in ipaddress.ip_network(r["network"])]
