@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
 import requests
-import uvicorn
 from authlib.common.security import generate_token
 from authlib.integrations.base_client.errors import OAuthError
 from authlib.integrations.requests_client import OAuth2Session
@@ -28,7 +26,7 @@ from joserfc.jwk import KeySet, OKPKey
 
 from crm_reference.contract import Contract
 from crm_reference.emulator import Engine
-from crm_reference.emulator.server import asgi
+from crm_reference.emulator.server import served
 from crm_reference.emulator.services.authentication.oauth_clients import acting
 from crm_reference.emulator.services.authentication.sessions import start
 
@@ -56,19 +54,9 @@ def engine(contract: Contract) -> Iterator[Engine]:
 @pytest.fixture(scope="module")
 def base(engine: Engine) -> Iterator[str]:
     """Return the address of a server on loopback, which is its issuer too."""
-    config = uvicorn.Config(
-        asgi(engine), host="127.0.0.1", port=0, http="httptools", ws="none", loop="asyncio", log_level="critical", lifespan="off"
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        thread.join(0.01)
-    host, port = server.servers[0].sockets[0].getsockname()
-    engine.world.site = f"http://{host}:{port}"
-    yield engine.world.site
-    server.should_exit = True
-    thread.join(5)
+    with served(engine) as address:
+        engine.world.site = address
+        yield address
 
 
 @pytest.fixture

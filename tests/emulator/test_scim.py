@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urljoin
 
 import pytest
 import requests
-import uvicorn
 from scim2_client.client import BaseSyncSCIMClient
 from scim2_tester import Status, check_server
 
 from crm_reference.contract import Contract
 from crm_reference.emulator import Engine
-from crm_reference.emulator.server import asgi
+from crm_reference.emulator.server import served
 
 
 class _Client(BaseSyncSCIMClient):
@@ -50,19 +48,9 @@ def engine(contract: Contract) -> Iterator[Engine]:
 @pytest.fixture(scope="module")
 def base(engine: Engine) -> Iterator[str]:
     """Return the URL of the SCIM root of a server on loopback."""
-    config = uvicorn.Config(
-        asgi(engine), host="127.0.0.1", port=0, http="httptools", ws="none", loop="asyncio", log_level="critical", lifespan="off"
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        thread.join(0.01)
-    host, port = server.servers[0].sockets[0].getsockname()
-    engine.world.site = f"http://{host}:{port}"
-    yield f"{engine.world.site}/v1/scim/v2/"
-    server.should_exit = True
-    thread.join(5)
+    with served(engine) as address:
+        engine.world.site = address
+        yield f"{address}/v1/scim/v2/"
 
 
 @pytest.fixture

@@ -27,7 +27,8 @@ GIVE_UP_SECONDS = 86_400
 POLL_SECONDS = 5
 #: How long a job that has ended can be read.
 KEEP_DAYS = 30
-_OPEN = ("queued", "running")
+#: States in which a job still has work before it.
+OPEN = ("queued", "running")
 
 
 class Jobs:
@@ -68,7 +69,7 @@ class Jobs:
 
         :param code: Code of the problem where it has ended already.
         """
-        if job.doc["status"] not in _OPEN:
+        if job.doc["status"] not in OPEN:
             raise Problem(code, f"The job has already ended: it is {job.doc['status']}.")
         doc = {**job.doc, "status": "cancelled"}
         task = TASKS[doc["_task"]]
@@ -86,7 +87,7 @@ def advance(world: World) -> None:
 
     for tenant, collection, id in sorted(world.open_jobs):
         job = world.store.get(tenant, collection, id)
-        if job is not None and job.doc["status"] in _OPEN:
+        if job is not None and job.doc["status"] in OPEN:
             _advance_one(Context(world, _identity(job.doc["_identity"]), world.contract.resources[collection].service), job)
         else:
             world.open_jobs.discard((tenant, collection, id))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from crm_reference.emulator.call import Call, Reply
+from crm_reference.emulator.jobs import OPEN, POLL_SECONDS
 from crm_reference.emulator.messages import Problem
 from crm_reference.emulator.store import Record
 
@@ -68,3 +69,11 @@ def restore(call: Call) -> Reply:
     if code and call.found.deleted_at is None:
         raise Problem(code, f"{call.found.id} is not in the recycle bin.")
     return shown(call, call.records.restore(call.found, event=call.event("restored")))
+
+
+def read_job(call: Call) -> Reply:
+    """GET a job: as any record, and while it is open with how long to wait until the next look."""
+    reply = read(call)
+    if reply.status == 200 and call.found.doc["status"] in OPEN:
+        reply.headers["Retry-After"] = str(POLL_SECONDS)
+    return reply

@@ -9,7 +9,7 @@ from typing import Any
 
 from crm_reference.emulator.behaviours import listing, single
 from crm_reference.emulator.call import Call, Context, Reply
-from crm_reference.emulator.jobs import POLL_SECONDS, failures
+from crm_reference.emulator.jobs import OPEN, POLL_SECONDS, failures
 from crm_reference.emulator.messages import Problem
 from crm_reference.emulator.registry import handles, sees
 from crm_reference.emulator.store import Record
@@ -17,7 +17,6 @@ from crm_reference.emulator.store import Record
 JOBS = "contact-jobs"
 FINISHED = "crm.contact_job.finished.v1"
 
-_OPEN = ("queued", "running")
 _MEDIA = {"csv": "text/csv", "ndjson": "application/x-ndjson"}
 _VALUE_LENGTH = 200
 #: Members of a result that speak of the file.
@@ -66,13 +65,7 @@ def see(context: Context, job: Record) -> bool:
     return "contacts.bulk" in context.identity.scopes or job.doc.get("created_by") == context.identity.user
 
 
-@handles("getContactJob")
-def read_job(call: Call) -> Reply:
-    """Return a job, and while it is open how long to wait until the next look."""
-    reply = single.read(call)
-    if reply.status == 200 and call.found.doc["status"] in _OPEN:
-        reply.headers["Retry-After"] = str(POLL_SECONDS)
-    return reply
+handles("getContactJob")(single.read_job)
 
 
 @handles("cancelContactJob")
@@ -120,7 +113,7 @@ def forget_people(context: Context, ids: Iterable[str], marks: Iterable[str], /)
             handled = zip(doc["_items"], doc["_outcomes"], strict=False)
             doc["_outcomes"] = [{} if id in gone and "row" in outcome else outcome for id, outcome in handled]
         doc["_outcomes"] = ["" if _names(outcome, gone, named) else outcome for outcome in doc["_outcomes"]]
-        if doc["status"] not in _OPEN:
+        if doc["status"] not in OPEN:
             doc["_items"] = [item for item in doc["_items"] if not _is_of(item, gone, named)]
         if doc != job.doc:
             context.records.replace(job, doc, touched={})

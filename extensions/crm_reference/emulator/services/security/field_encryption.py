@@ -144,13 +144,7 @@ def _result(context: Context, job: dict[str, Any], outcomes: list[Any]) -> dict[
 task("security.re_encryption", Task(step=_step, finish=_finish, so_far=_result))
 
 
-@handles("getSecurityJob")
-def get_job(call: Call) -> Reply:
-    """Read a job, and tell when to ask again while it runs."""
-    reply = single.read(call)
-    if reply.status == 200 and call.found.doc["status"] in ("queued", "running"):
-        reply.headers["Retry-After"] = str(POLL_SECONDS)
-    return reply
+handles("getSecurityJob")(single.read_job)
 
 
 @handles("cancelSecurityJob")

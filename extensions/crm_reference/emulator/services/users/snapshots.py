@@ -29,7 +29,6 @@ FINISHED, RESTORED = "crm.user_job.finished.v1", "crm.user_snapshot.restored.v1"
 _COLLECTIONS = (USERS, rights.GROUPS, rights.TEAMS, rights.ASSIGNMENTS, INVITATIONS, ABSENCES, DELEGATIONS)
 _KEEP_DAYS = 35
 _LISTED = 100
-_OPEN = ("queued", "running")
 #: Members of a user that a restoration leaves as they are today: whoever lost access doesn't get it back by it.
 _OF_TODAY = ("is_active", "deactivated_at", "deactivation_reason")
 #: Who is in a group or a team stays as it is today, since membership carries roles and access to records.
@@ -57,13 +56,7 @@ def _start(call: Call, kind: str, items: Sequence[Any], **hidden: Any) -> Reply:
     return Reply(202, call.records.shown(job), headers)
 
 
-@handles("getUserJob")
-def read_job(call: Call) -> Reply:
-    """Return a job, and while it is open how long to wait until the next look."""
-    reply = single.read(call)
-    if reply.status == 200 and call.found.doc["status"] in _OPEN:
-        reply.headers["Retry-After"] = str(POLL_SECONDS)
-    return reply
+handles("getUserJob")(single.read_job)
 
 
 @handles("cancelUserJob")
