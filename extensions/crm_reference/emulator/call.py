@@ -21,6 +21,7 @@ from crm_reference.emulator.tokens import Identity, Tokens
 from crm_reference.emulator.traits import Traits
 
 if TYPE_CHECKING:
+    from crm_reference.emulator.addressing import Named
     from crm_reference.emulator.jobs import Jobs
     from crm_reference.emulator.records import Records
 
@@ -65,6 +66,8 @@ class World:
     calls: deque[tuple[str, str, str]] = field(default_factory=lambda: deque(maxlen=10_000))
     #: Writes: the service that wrote, and the collection.
     writes: set[tuple[str, str]] = field(default_factory=set)
+    #: Which records an operation's path names, by operationId, once it was called.
+    named: dict[str, tuple[Named, ...]] = field(default_factory=dict)
     site: str = SITE
     tokens: Tokens = field(init=False)
 
@@ -140,6 +143,21 @@ class Context:
         if any(c.service == service and c.operation == operation and c.mode == "required" for c in edges):
             raise Problem("unavailable", f"{service} can't be reached. Try again in 5 seconds.", headers={"Retry-After": "5"})
         return False
+
+    def call(
+        self,
+        service: str,
+        operation: str,
+        body: Mapping[str, Any] | None = None,
+        /,
+        *,
+        path: Mapping[str, str] | None = None,
+        query: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any] | None:
+        """Call an operation of a neighbour; see :func:`crm_reference.emulator.neighbours.call`."""
+        from crm_reference.emulator.neighbours import call
+
+        return call(self, service, operation, body, path=path, query=query)
 
     def new_id(self, prefix: str) -> str:
         """Return a new ID with a prefix."""

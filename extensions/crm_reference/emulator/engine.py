@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from crm_reference.contract import Contract, Operation, Policy, Resource
+from crm_reference.contract import Contract, Operation, Policy
 from crm_reference.contract.protocols import PROBLEM_JSON
 from crm_reference.contract.validation import Validators
 from crm_reference.emulator import access, control, jobs, registry
+from crm_reference.emulator.addressing import load_records
 from crm_reference.emulator.answers import ContractBreach, check, notice, refusal, rendered
 from crm_reference.emulator.behaviours import BEHAVIOURS, batch
 from crm_reference.emulator.behaviours.operate import DATABASE
@@ -64,15 +65,6 @@ class Snapshot:
     paused: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Named:
-    """A record that a path names: its resource, the parameter with its ID, and whether a deleted one counts."""
-
-    resource: Resource
-    parameter: str
-    deleted: bool
-
-
 class Engine:
     """A stateful emulator of every service in a contract.
 
@@ -116,7 +108,6 @@ class Engine:
             site=site,
         )
         self.tokens = self.world.tokens = Tokens(self.world)
-        self._named: dict[str, list[_Named]] = {}
         self._router = Router(contract.operations.values())
         self._behaviours: dict[str, Behaviour | None] = {}
         self._profiles: dict[str, str] = {}
@@ -195,7 +186,7 @@ class Engine:
                 return Reply(kept.status, kept.body, {**kept.headers, "Idempotency-Replayed": "true"}, kept.media_type)
         self._suffer(operation, policy)
         with self.world.store.transaction():
-            self._load_records(call)
+            load_records(call)
             access.demand_of_call(call)
             self._check_precondition(call)
             by_item = self.behaviour(operation) in batch.BY_ITEM or operation.id in registry.BY_ITEM
@@ -241,31 +232,6 @@ class Engine:
         if fault.seconds > policy.timeout_seconds:
             detail = f"There was no answer within {policy.timeout_seconds} seconds. Nothing was changed."
             raise Problem("timeout", detail, headers={"Retry-After": "5"})
-
-    def _load_records(self, call: Call) -> None:
-        """Load every record that the path names by a known resource, so that 404 precedes what the body breaks."""
-        for named in self._names(call.operation):
-            record = call.records.get(named.resource.collection, call.path[named.parameter], deleted=named.deleted)
-            parent = named.resource.parent
-            if parent and record.doc.get(parent["property"]) != call.path.get(
-                parent["parameter"], record.doc.get(parent["property"])
-            ):
-                raise Problem("not_found", f"No {named.resource.object.replace('_', ' ')} has the ID {record.id} there.")
-            call.parents[named.parameter] = record
-            call.record = record
-
-    def _names(self, operation: Operation) -> list[_Named]:
-        """Return which records an operation's path names, outermost first."""
-        found = self._named.get(operation.id)
-        if found is None:
-            found = []
-            for resource in sorted(self.contract.resources.values(), key=lambda r: len(r.path)):
-                if operation.path.startswith(resource.path + "/{"):
-                    parameter = operation.path[len(resource.path) + 2 :].partition("}")[0]
-                    restores = operation.behaviour == "restore" and operation.path == f"{resource.path}/{{{parameter}}}/restore"
-                    found.append(_Named(resource, parameter, restores or operation.id in registry.TAKES_DELETED))
-            self._named[operation.id] = found
-        return found
 
     def _check_precondition(self, call: Call) -> None:
         wanted = call.headers.get("If-Match")

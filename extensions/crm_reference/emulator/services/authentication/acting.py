@@ -11,10 +11,9 @@ import hmac
 from collections.abc import Mapping
 from typing import Any
 
-from crm_reference.emulator.behaviours import BEHAVIOURS
-from crm_reference.emulator.call import Call, Context, World
-from crm_reference.emulator.messages import Problem, Request
-from crm_reference.emulator.registry import HANDLERS, computes
+from crm_reference.emulator.call import Context, World
+from crm_reference.emulator.messages import Problem
+from crm_reference.emulator.registry import computes
 from crm_reference.emulator.store import Record
 from crm_reference.emulator.tokens import Identity
 
@@ -75,23 +74,6 @@ def send_mail(context: Context, to: str, template: str, /, **variables: Any) -> 
     mail = {"to": to, "template": template, "variables": variables, "sent_at": context.now}
     id = context.new_id("eml")
     context.world.store.put(context.tenant, Record(MAILS, id, 1, {"id": id, **mail}))
-
-
-def asked(context: Context, service: str, operation: str, body: Mapping[str, Any], /) -> dict[str, Any] | None:
-    """Call an operation of a neighbour on behalf of the context, and return its answer.
-
-    :return: ``None`` where the contract has no such operation, as while only a part of the platform is loaded.
-    :raises Problem: ``unavailable`` where the neighbour is down, else what the neighbour refuses.
-    """
-    context.ask(service, operation)
-    found = context.world.contract.operations.get(operation)
-    handler = found and (HANDLERS.get(operation) or BEHAVIOURS.get(found.behaviour))
-    if found is None or not handler:
-        return None
-    call = Call(context.world, context.identity, found, Request(found.method, "/v1" + found.path), {})
-    call.body = dict(body)
-    answer: dict[str, Any] = handler(call).body
-    return answer
 
 
 def keep(world: World, collection: str, doc: Mapping[str, Any], /) -> Record:

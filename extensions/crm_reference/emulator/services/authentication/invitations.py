@@ -10,7 +10,7 @@ from crm_reference.emulator.clock import days_later
 from crm_reference.emulator.messages import Problem
 from crm_reference.emulator.registry import handles, hears
 from crm_reference.emulator.services.authentication.accounts import demand_good, give_first_password, hash_password
-from crm_reference.emulator.services.authentication.acting import NO_STORE, acting, asked, hashed, mail_hint
+from crm_reference.emulator.services.authentication.acting import NO_STORE, acting, hashed, mail_hint
 from crm_reference.emulator.services.authentication.password_policy import effective
 from crm_reference.emulator.services.authentication.registrations import new_user, tell_first_password
 from crm_reference.emulator.store import Record
@@ -89,7 +89,7 @@ def accept(call: Call) -> Reply:
     body = {"token": call.body["token"], "last_name": last} | ({"first_name": first} if first else {})
     made = None
     if context.world.store.get(context.tenant, "user-invitations", record.id) is not None:
-        made = asked(context, "users", "acceptUserInvitation", body)
+        made = context.call("users", "acceptUserInvitation", body)
     else:  # the event was delivered by hand, and users knows of no invitation
         context.ask("users", "acceptUserInvitation")
     user = str(made["id"]) if made else new_user(context, email, name)

@@ -21,7 +21,6 @@ from crm_reference.emulator.services.authentication.accounts import (
 from crm_reference.emulator.services.authentication.acting import (
     NO_STORE,
     acting,
-    asked,
     hashed,
     is_same,
     keep,
@@ -179,7 +178,7 @@ def create_user(context: Context, email: str, full_name: str, said: Mapping[str,
     first, _, last = full_name.rpartition(" ")
     body = {"last_name": last, "email": email, "source": "registration"} | ({"first_name": first} if first else {})
     body |= {k: said[k] for k in ("language", "time_zone") if k in said}
-    made = asked(context, "users", "createUser", body)
+    made = context.call("users", "createUser", body)
     id = str(made["id"]) if made else new_user(context, email, full_name)
     user = context.world.store.get(context.tenant, "users", id)
     if user is not None:  # tenants seeds the assignment of the first role when it hears of the registration

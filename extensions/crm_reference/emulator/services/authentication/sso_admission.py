@@ -11,7 +11,7 @@ from crm_reference.emulator.clock import seconds_of
 from crm_reference.emulator.messages import Problem
 from crm_reference.emulator.services.authentication import sessions
 from crm_reference.emulator.services.authentication.accounts import account_of, is_shut
-from crm_reference.emulator.services.authentication.acting import acting, asked, hashed
+from crm_reference.emulator.services.authentication.acting import acting, hashed
 from crm_reference.emulator.services.authentication.passkeys import cookie
 from crm_reference.emulator.services.authentication.sso_mapping import mapped, values_of
 from crm_reference.emulator.services.authentication.sso_providers import PROVIDERS
@@ -139,7 +139,7 @@ def create_user(context: Context, values: Mapping[str, str], role_key: str, /) -
     told = {k: values[k] for k in _FOLLOWED if k in values}
     last = values.get("last_name") or values["email"].partition("@")[0]
     body = {**told, "email": values["email"].lower(), "last_name": last, "source": "single_sign_on"}
-    made = asked(context, "users", "createUser", body)
+    made = context.call("users", "createUser", body)
     if made is None:  # a contract without users
         user = Record("users", context.new_id("usr"), 1, {**body, "is_active": True, "role": role_key})
         user.doc |= {"id": user.id, "full_name": f"{told.get('first_name', '')} {last}".strip(), "created_at": context.now}
@@ -148,7 +148,7 @@ def create_user(context: Context, values: Mapping[str, str], role_key: str, /) -
     role = next(iter(context.records.find("roles", key=role_key)), None) if role_key else None
     if role is not None:
         assignment = {"principal_id": made["id"], "role_id": role.id, "reason": "First sign-in by single sign-on."}
-        asked(context, "users", "createRoleAssignment", assignment)
+        context.call("users", "createRoleAssignment", assignment)
     return context.records.get("users", str(made["id"]))
 
 

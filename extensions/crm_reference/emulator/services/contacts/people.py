@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Any
 
+from crm_reference.emulator import owners
 from crm_reference.emulator.behaviours import listing
 from crm_reference.emulator.behaviours.single import shown
 from crm_reference.emulator.call import Call, Context, Reply
@@ -14,9 +15,6 @@ from crm_reference.emulator.registry import computes, derives, enforces, guards,
 from crm_reference.emulator.services.contacts.relationships import RELATIONSHIPS, repeated
 from crm_reference.emulator.services.contacts.selecting import CONTACTS, invalid, refused
 from crm_reference.emulator.store import Change, Record
-
-#: Users whom contacts heard to be deactivated or active again: its own copy of what users knows.
-OWNERS = "contact-owners"
 
 MAX_TAGS = 50
 #: How far the line of managers is followed.
@@ -30,11 +28,12 @@ _UNRESTRICTED = {"setContactProcessingRestriction", "setContactDoNotContact", "e
 def follow(context: Context | None, doc: Mapping[str, Any]) -> Mapping[str, Any]:
     """Derive the full name, addresses in lower case, whether the owner is active, and the marks that are always there."""
     names = (doc.get("first_name"), doc.get("middle_name"), doc.get("last_name"))
+    owner = doc.get("owner_id", "")
     derived: dict[str, Any] = {
         "full_name": " ".join(n for n in names if n) or None,
         "is_do_not_contact": doc.get("is_do_not_contact", False),
         "is_processing_restricted": doc.get("is_processing_restricted", False),
-        "is_owner_active": doc.get("is_owner_active", True) if context is None else is_active(context, doc.get("owner_id", "")),
+        "is_owner_active": doc.get("is_owner_active", True) if context is None else owners.is_active(context, owner),
     }
     if doc.get("email"):
         derived["email"] = doc["email"].lower()
@@ -43,16 +42,6 @@ def follow(context: Context | None, doc: Mapping[str, Any]) -> Mapping[str, Any]
     if doc.get("address") == {}:
         derived["address"] = None
     return derived
-
-
-def is_active(context: Context, user: str, /) -> bool:
-    """Tell whether a user exists and isn't deactivated."""
-    store, tenant = context.world.store, context.tenant
-    heard = store.remembered(OWNERS, (tenant, user), lambda: store.get(tenant, OWNERS, user))
-    if heard is not None:
-        return bool(heard.doc["is_active"])
-    known = store.remembered("users", (tenant, user), lambda: store.get(tenant, "users", user))
-    return known is not None and known.doc.get("is_active", True) is not False
 
 
 # -- rules ---------------------------------------------------------------------------------------------------------------------
@@ -123,7 +112,7 @@ def owner_is_active(context: Context, new: Mapping[str, Any], old: Mapping[str, 
     """Refuse a user who was deactivated as the owner of a new contact."""
     owner = new.get("owner_id", "")
     known = context.records.peek("users", owner)
-    if context.is_upkeep or old is not None or known is None or is_active(context, owner):
+    if context.is_upkeep or old is not None or known is None or owners.is_active(context, owner):
         return ""
     return f"{owner} was deactivated. Choose an active user."
 
@@ -152,7 +141,7 @@ def check_owner(context: Context, user: str, pointer: str, /) -> None:
     """
     if context.records.peek("users", user) is None:
         raise invalid(pointer, "invalid_reference", "There is no user with this ID.")
-    if not is_active(context, user):
+    if not owners.is_active(context, user):
         raise refused("owner_inactive", f"{user} was deactivated. Choose an active user.", pointer)
 
 

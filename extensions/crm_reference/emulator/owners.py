@@ -1,0 +1,34 @@
+"""Owners of records: whether they are active, as every service knows it from what users tells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from crm_reference.emulator.store import Record
+
+if TYPE_CHECKING:
+    from crm_reference.emulator.call import Context
+
+#: Users who were heard to be deactivated or active again.
+COLLECTION = "owner-activity"
+
+
+def is_active(context: Context, user: str, /) -> bool:
+    """Tell whether a user exists and isn't deactivated."""
+    store, tenant = context.world.store, context.tenant
+    heard = store.remembered(COLLECTION, (tenant, user), lambda: store.get(tenant, COLLECTION, user))
+    if heard is not None:
+        return bool(heard.doc["is_active"])
+    known = store.remembered("users", (tenant, user), lambda: store.get(tenant, "users", user))
+    return known is not None and known.doc.get("is_active", True) is not False
+
+
+def note(context: Context, collection: str, user: str, /, *, is_active: bool, updated: str) -> None:
+    """Keep whether a user is active, and show it as ``is_owner_active`` on the records that the user owns.
+
+    :param collection: The records; the derivation of ``is_owner_active`` there asks :func:`is_active`.
+    :param updated: Event of each record that changes.
+    """
+    context.world.store.put(context.tenant, Record(COLLECTION, user, 1, {"id": user, "is_active": is_active}))
+    for record in context.records.find(collection, owner_id=user):
+        context.records.change(record, {"is_owner_active": is_active}, event=updated)
