@@ -17,6 +17,7 @@ from crm_reference.contract import Resource
 from crm_reference.emulator import custom_fields
 from crm_reference.emulator.messages import Problem
 from crm_reference.emulator.query import Condition, Fields
+from crm_reference.emulator.registry import OPENINGS
 from crm_reference.emulator.store import Record, Store, member
 
 if TYPE_CHECKING:
@@ -271,7 +272,8 @@ def reach(context: Context, subject: Subject, resource: Resource, action: str, /
     owned = Condition(f"{member(resource.owner)} in (select value from json_each(?))", [orjson.dumps(owners).decode()])
     for rule in shared(context, subject, resource.object, action):
         owned = owned.or_(criteria_of(context, resource, rule))
-    return owned
+    opening = OPENINGS.get(resource.collection)
+    return owned.or_(opening(context, subject.user, action)) if opening and action != "delete" else owned
 
 
 def may(context: Context, resource: Resource, record: Record, action: str, /) -> bool:
@@ -284,7 +286,16 @@ def may(context: Context, resource: Resource, record: Record, action: str, /) ->
     level = subject.level(resource.object, action)
     if level == "all" or record.doc.get(resource.owner) in subject.owners(level):
         return True
-    return opening_rule(context, subject, resource, record, action) is not None
+    return opening_rule(context, subject, resource, record, action) is not None or _is_opened(context, subject, record, action)
+
+
+def _is_opened(context: Context, subject: Subject, record: Record, action: str) -> bool:
+    """Tell whether the record's own service opens it to a subject."""
+    opening = OPENINGS.get(record.collection)
+    if opening is None or action == "delete":
+        return False
+    found = Condition("id = ?", [record.id]).and_(opening(context, subject.user, action))
+    return bool(context.world.store.select(context.tenant, record.collection, found.sql, found.arguments, limit=1, deleted=None))
 
 
 def opening_rule(context: Context, subject: Subject, resource: Resource, record: Record, action: str, /) -> Doc | None:

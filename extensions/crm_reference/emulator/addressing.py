@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from crm_reference.contract import Contract, Operation, Resource
 from crm_reference.emulator.messages import Problem
-from crm_reference.emulator.registry import TAKES_DELETED
+from crm_reference.emulator.registry import ENTRANCES, TAKES_DELETED
 
 if TYPE_CHECKING:
     from crm_reference.emulator.call import Call
@@ -25,7 +25,8 @@ class Named:
 def load_records(call: Call, /) -> None:
     """Load every record that the path names by a known resource into the call.
 
-    :raises Problem: ``not_found`` (404) where one isn't there, isn't for the caller's eyes, or hangs on another parent.
+    :raises Problem: ``not_found`` (404) where one isn't there, isn't for the caller's eyes, or hangs on another parent; and what a
+        service says of its paths (:func:`crm_reference.emulator.registry.enters`).
     """
     known = call.world.named
     if call.operation.id not in known:
@@ -37,6 +38,9 @@ def load_records(call: Call, /) -> None:
             raise Problem("not_found", f"No {named.resource.object.replace('_', ' ')} has the ID {record.id} there.")
         call.parents[named.parameter] = record
         call.record = record
+    entrance = ENTRANCES.get(call.operation.resource)
+    if entrance is not None:
+        entrance(call)
 
 
 def named_by(contract: Contract, operation: Operation, /) -> tuple[Named, ...]:

@@ -15,10 +15,12 @@ Event = Mapping[str, Any]
 def take_custom_field(context: Context, event: Event, object: str, /) -> None:
     """Take a definition over; it counts for the next write. Members that the event doesn't have stay as they are.
 
+    Where custom-objects is part of the world, its own definitions are the service's copy, and there is nothing to take over.
+
     :param object: The kind of record that the service keeps; definitions of others are passed over.
     """
     told, object_type = _definition(event)
-    if object_type != object:
+    if object_type != object or _is_owners(context, told):
         return
     known = _known(context, object, told["name"])
     doc = {"is_active": True, "is_required": False, "label": told["name"], **(known.doc if known is not None else {}), **told}
@@ -37,7 +39,7 @@ def drop_custom_field(context: Context, event: Event, object: str, collection: s
     if object_type != object:
         return
     known = _known(context, object, told["name"])
-    if known is not None:
+    if known is not None and not _is_owners(context, told):
         context.world.store.remove(context.tenant, custom_fields.COLLECTION, known.id)
     for record in context.world.store.select(context.tenant, collection, deleted=None):
         if told["name"] in record.doc.get("custom_fields", {}):
@@ -59,6 +61,13 @@ def _definition(event: Event) -> tuple[dict[str, Any], str]:
     data = event["data"]
     told = dict(data.get("field") or data["record"])
     return told, data.get("object_name") or data.get("object_type") or told.get("object_type", "")
+
+
+def _is_owners(context: Context, told: Event) -> bool:
+    """Tell whether custom-objects itself keeps the definition that an event tells of."""
+    store = context.world.store
+    owned = custom_fields.COLLECTION in context.world.contract.resources
+    return owned and store.get(context.tenant, custom_fields.COLLECTION, told.get("id", ""), deleted=True) is not None
 
 
 def _known(context: Context, object: str, name: str) -> Record | None:

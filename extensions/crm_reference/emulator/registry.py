@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from crm_reference.emulator.call import Call, Context, Reply
+    from crm_reference.emulator.query import Condition
     from crm_reference.emulator.store import Record
 
 _SERVICES = "crm_reference.emulator.services"
@@ -32,6 +33,11 @@ Visibility = Callable[["Context", "Record"], bool]
 #: Takes the context and a record about to be deleted; raises a problem where it must stay.
 Guard = Callable[["Context", "Record"], None]
 Listener = Callable[["Context", Mapping[str, Any]], None]
+#: Takes the context, a user's ID and ``read`` or ``write``; returns the condition of the records that are open to the user besides
+#: what roles and sharing rules give.
+Opening = Callable[["Context", str, str], "Condition"]
+#: Takes a call whose path was resolved, before its body is looked at; raises a problem where the path leads nowhere.
+Entrance = Callable[["Call"], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,8 @@ DERIVATIONS: dict[str, Derivation] = {}
 PRESENTATIONS: dict[str, Presentation] = {}
 VISIBILITIES: dict[str, Visibility] = {}
 GUARDS: dict[str, Guard] = {}
+OPENINGS: dict[str, Opening] = {}
+ENTRANCES: dict[str, Entrance] = {}
 LISTENERS: dict[str, list[Listener]] = {}
 TASKS: dict[str, Task] = {}
 
@@ -141,6 +149,26 @@ def guards(collection: str, /) -> Callable[[Guard], Guard]:
 
     def register(function: Guard) -> Guard:
         GUARDS[collection] = function
+        return function
+
+    return register
+
+
+def opens(collection: str, /) -> Callable[[Opening], Opening]:
+    """Register what opens records to users besides roles and sharing rules, as an account's team does. It opens no deletion."""
+
+    def register(function: Opening) -> Opening:
+        OPENINGS[collection] = function
+        return function
+
+    return register
+
+
+def enters(collection: str, /) -> Callable[[Entrance], Entrance]:
+    """Register what must hold before a body is judged, for operations on a collection: the type in the path exists."""
+
+    def register(function: Entrance) -> Entrance:
+        ENTRANCES[collection] = function
         return function
 
     return register

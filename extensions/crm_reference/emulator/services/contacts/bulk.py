@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from crm_reference.emulator.call import Call, Context, Reply
+from crm_reference.emulator.job_collections import maybe_trial, tally
 from crm_reference.emulator.messages import Problem
 from crm_reference.emulator.query import Condition
 from crm_reference.emulator.registry import Task, handles, task
-from crm_reference.emulator.services.contacts.jobs import maybe_trial, start, tally
+from crm_reference.emulator.services.contacts.jobs import start
 from crm_reference.emulator.services.contacts.people import check_owner, hand_over, refuse_restricted
 from crm_reference.emulator.services.contacts.selecting import CONTACTS, invalid, refused, selected
 from crm_reference.emulator.store import member

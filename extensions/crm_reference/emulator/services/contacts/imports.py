@@ -11,10 +11,11 @@ from typing import Any
 from crm_reference.emulator import custom_fields
 from crm_reference.emulator.behaviours.external import find_external
 from crm_reference.emulator.call import Call, Context, Reply
+from crm_reference.emulator.job_collections import maybe_trial, tally
 from crm_reference.emulator.messages import Problem, counted
 from crm_reference.emulator.records import merge_patch
 from crm_reference.emulator.registry import Task, computes, handles, task
-from crm_reference.emulator.services.contacts.jobs import maybe_trial, start, tally
+from crm_reference.emulator.services.contacts.jobs import start
 from crm_reference.emulator.services.contacts.members import add_members
 from crm_reference.emulator.services.contacts.rows import body_of
 from crm_reference.emulator.services.contacts.selecting import CONTACTS, LISTS, invalid, refused

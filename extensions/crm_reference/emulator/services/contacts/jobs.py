@@ -3,58 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 from crm_reference.emulator.behaviours import listing, single
 from crm_reference.emulator.call import Call, Context, Reply
-from crm_reference.emulator.jobs import OPEN, POLL_SECONDS, failures
+from crm_reference.emulator.job_collections import JobCollection
+from crm_reference.emulator.jobs import OPEN, failures
 from crm_reference.emulator.messages import Problem
 from crm_reference.emulator.registry import handles, sees
 from crm_reference.emulator.store import Record
 
 JOBS = "contact-jobs"
-FINISHED = "crm.contact_job.finished.v1"
+STARTER = JobCollection("contacts", JOBS, "crm.contact_job.finished.v1")
+start = STARTER.start
 
 _MEDIA = {"csv": "text/csv", "ndjson": "application/x-ndjson"}
 _VALUE_LENGTH = 200
 #: Members of a result that speak of the file.
 _OF_THE_FILE = ("file_name", "file_bytes", "content_digest")
-
-
-def start(call: Call, kind: str, items: Sequence[Any], /, **hidden: Any) -> Reply:
-    """Accept a job and answer 202 with it.
-
-    :param kind: The job's kind; its task is registered as ``contacts.{kind}``.
-    :param hidden: What the task must know, in members that clients don't see.
-    """
-    trial = bool((call.body or {}).get("validate_only"))
-    job = call.jobs.start(
-        JOBS, f"contacts.{kind}", items, event=FINISHED, failed_event=FINISHED, kind=kind, is_validate_only=trial, **hidden
-    )
-    headers = {"ETag": job.etag, "Location": f"/v1/contact-jobs/{job.id}", "Retry-After": str(POLL_SECONDS)}
-    return Reply(202, call.records.shown(job), headers)
-
-
-class _TakeBack(Exception):  # it carries no error: it ends a trial
-    pass
-
-
-def maybe_trial(context: Context, job: Mapping[str, Any], work: Callable[[], Any], /) -> Any:
-    """Do an item's work; in a trial take back what it wrote."""
-    if not job["is_validate_only"]:
-        return work()
-    outcome: Any = None
-    with suppress(_TakeBack), context.world.store.transaction():
-        outcome = work()
-        raise _TakeBack
-    return outcome
-
-
-def tally(outcomes: Sequence[Any], /, *names: str) -> dict[str, int]:
-    """Count outcomes by their names: ``updated`` becomes ``updated_count``."""
-    return {f"{name}_count": sum(1 for o in outcomes if o == name) for name in names} | {"failed_count": len(failures(outcomes))}
 
 
 @sees(JOBS)
@@ -66,12 +33,7 @@ def see(context: Context, job: Record) -> bool:
 
 
 handles("getContactJob")(single.read_job)
-
-
-@handles("cancelContactJob")
-def cancel_job(call: Call) -> Reply:
-    """Stop a job; what it did until now stays and is counted."""
-    return single.shown(call, call.jobs.cancel(call.found, "contact_job_finished", event=FINISHED))
+handles("cancelContactJob")(STARTER.cancel)
 
 
 @handles("listContactJobErrors")
