@@ -8,6 +8,8 @@ BUILD := _build
 # One folder of doctrees for all builders: a page is read once.
 SPHINX = $(BIN)/sphinx-build -c . -d $(BUILD)/doctrees -W --keep-going
 ARGS ?=
+# What pages are made of. A folder's time tells of files that came or went.
+SOURCES := $(shell find conf.py docs source_specs examples extensions -name __pycache__ -prune -o -name '*.egg-info' -prune -o -print)
 
 .DEFAULT_GOAL := help
 .PHONY: help html test doctest laws check record bundle pdf emulate serve conform bench judges clean chromium
@@ -27,10 +29,16 @@ $(STAMP): pyproject.toml
 
 .venv: $(STAMP) ## Install into .venv; again when pyproject.toml changes
 
-html: doctest laws ## Build the reference, after running the examples and laws that changed
+html: $(BUILD)/html/.whole ## Build the reference, after running the examples and laws that changed
+	@echo "Open file://$(CURDIR)/$(BUILD)/html/index.html, or run make serve"
+
+# The mark has the time at which its build began: what is written meanwhile is newer.
+$(BUILD)/html/.whole: $(STAMP) Makefile $(SOURCES)
+	@mkdir -p $(@D) && touch $(BUILD)/.began
+	@$(MAKE) --no-print-directory doctest laws
 	@echo "Building the pages"
 	@$(SPHINX) -b html docs $(BUILD)/html || { $(forget); exit 1; }
-	@echo "Open file://$(CURDIR)/$(BUILD)/html/index.html, or run make serve"
+	@mv $(BUILD)/.began $@
 
 doctest: $(STAMP) ## Run every example whose text, contract or code changed
 	@echo "Running the examples that changed"

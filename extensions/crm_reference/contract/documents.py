@@ -8,7 +8,7 @@ import posixpath
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -139,6 +139,11 @@ def place_of(name: str, line: int = 1) -> Place:
     return Place(_Missing(name, line))
 
 
+@cache
+def _fragment(pointer: str) -> str:
+    return quote(pointer, safe="/~")
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """A value in a document, with its pointer, so that it can be resolved, validated against and named in messages.
@@ -160,7 +165,7 @@ class Node:
     @property
     def uri(self) -> str:
         """The URI by which a JSON Schema registry finds it."""
-        return f"{self.document.uri}#{quote(self.pointer, safe='/~')}"
+        return f"{self.document.uri}#{_fragment(self.pointer)}"
 
     def __contains__(self, key: object) -> bool:
         return isinstance(self.value, dict) and key in self.value

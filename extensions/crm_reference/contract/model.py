@@ -352,6 +352,14 @@ class Contract:
         return {n: x for s in self.services.values() for n, x in s.exchanges.items()}
 
     @cached_property
+    def exchanges_by_operation(self) -> Mapping[str, tuple[Exchange, ...]]:
+        """All exchanges of each operation in the order of their files; an operation without any is absent."""
+        found: dict[str, list[Exchange]] = {}
+        for exchange in self.exchanges.values():
+            found.setdefault(exchange.operation, []).append(exchange)
+        return {operation: tuple(exchanges) for operation, exchanges in found.items()}
+
+    @cached_property
     def errors(self) -> Mapping[str, ErrorCode]:
         """All error codes: the standard ones, then the services'."""
         own = {n: x for s in self.services.values() for n, x in s.manifest.errors.items()}

@@ -71,6 +71,8 @@ def json_schema(media: Mapping[str, Node] | Body | None, /) -> Node | None:
 
 def branches(node: Node, /) -> tuple[Node, ...]:
     """Return the branches of a union; ``null`` is none, and a union of one branch and ``null`` is that branch."""
+    if "oneOf" not in node and "anyOf" not in node:  # nearly always, and this is asked of every schema
+        return ()
     found = (*node.entries("oneOf"), *node.entries("anyOf"))
     return tuple(b for b in found if b.resolved().get("type") != "null")
 

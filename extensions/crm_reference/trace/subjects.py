@@ -103,9 +103,9 @@ def _members(value: object) -> int:
     return sum(map(_members, value)) if isinstance(value, list) else 0
 
 
-def exchanges_of(contract: Contract, operation: str, /) -> list[Exchange]:
+def exchanges_of(contract: Contract, operation: str, /) -> tuple[Exchange, ...]:
     """Return the exchanges of an operation in the order of their file."""
-    return [e for e in contract.exchanges.values() if e.operation == operation]
+    return contract.exchanges_by_operation.get(operation, ())
 
 
 def sent_fields(contract: Contract, /) -> list[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from crm_reference.contract import Contract, Exchange, Finding, Place
-from crm_reference.trace.baseline import Snapshot
+from crm_reference.trace.baseline import Snapshot, snapshot
 from crm_reference.trace.evidence import LawEntry, Laws, Result, Results
 from crm_reference.trace.rules.laws import LAWS, Law
 from crm_reference.trace.subjects import exchanges_of, place_of_subject
@@ -69,6 +69,11 @@ class Context:
     def by_operation(self) -> Mapping[str, tuple[Exchange, ...]]:
         """The exchanges of each operation that were run and passed."""
         return {name: tuple(e for e in exchanges_of(self.contract, name) if self.ran(e)) for name in self.contract.operations}
+
+    @cached_property
+    def offered(self) -> Mapping[str, Snapshot]:
+        """What clients of each service can depend on today, as baselines keep it."""
+        return {slug: snapshot(service) for slug, service in self.contract.services.items()}
 
     @property
     def narratives(self) -> Iterable[Result]:
@@ -152,7 +157,8 @@ def _law_verdict(context: Context, law: Law) -> Verdict:
         if entry.outcome != "passed":
             verb = "wasn't run on" if entry.outcome == "skipped" else "doesn't hold of"
             found.add(place_of_subject(context.contract, subject), f"the law {law.name} {verb} {subject}: {entry.message}")
-    held = tuple(s for s, e in entries.items() if e.outcome == "passed" and (not expected or s in expected))
+    counted = set(expected) or entries.keys()
+    held = tuple(s for s, e in entries.items() if e.outcome == "passed" and s in counted)
     short = f"the law {law.name} holds of {len(held)} subjects and needs {law.floor}"
     few = len(held) < law.floor and not tuple(found)
     return Verdict(held, tuple(found), shortages=(short,) if few else ())

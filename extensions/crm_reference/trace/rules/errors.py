@@ -17,9 +17,13 @@ _ANYWHERE = frozenset({404, 405})
 def status_codes(context: Context, /) -> Verdict:
     """Decide whether each status that came is declared. A subject is an operation that was reached."""
     found, subjects = Findings("status_codes"), []
+    reached: dict[str, set[tuple[int, str]]] = {}
+    for ran in (context.results or {}).values():
+        for hit in ran.hits:
+            reached.setdefault(hit.operation, set()).add((hit.status, ran.example))
     for name, operation in context.contract.operations.items():
         seen = {(e.recorded.status, e.id) for e in context.by_operation[name] if e.recorded}
-        seen |= {(h.status, r.example) for r in (context.results or {}).values() for h in r.hits if h.operation == name}
+        seen |= reached.get(name, set())
         if seen:
             subjects.append(name)
         for status, example in sorted(seen):

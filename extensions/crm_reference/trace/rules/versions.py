@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crm_reference.trace.baseline import Change, bump, differences, snapshot
+from crm_reference.trace.baseline import Change, bump, differences
 from crm_reference.trace.universal import Context, Findings, Verdict, rule
 
 #: Headers by which a deprecated operation says so (RFC 9745, RFC 8594).
@@ -18,7 +18,7 @@ def versioning(context: Context, /) -> Verdict:
         if baseline is None:
             continue
         subjects.append(service.slug)
-        changes = sorted(differences(baseline, snapshot(service)), key=lambda d: -d.change)
+        changes = sorted(differences(baseline, context.offered[service.slug]), key=lambda d: -d.change)
         needed = changes[0].change if changes else Change.none
         grown = bump(baseline["version"], service.version)
         # A fix of texts or examples is a patch, and isn't seen in the snapshots.
@@ -42,7 +42,7 @@ def compatibility(context: Context, /) -> Verdict:
             subjects.append(f"{slug} {name}")
             if name not in today and not before["deprecated"]:
                 found.add(service.openapi.root.place, f"{name} is gone, and the baseline didn't announce it as deprecated")
-        for difference in differences(baseline, snapshot(service)):
+        for difference in differences(baseline, context.offered[slug]):
             if difference.change is Change.major and difference.subject in today:
                 found.add(today[difference.subject].place, f"a client of {baseline['version']} breaks: {difference.text}")
     for operation in context.contract.operations.values():
