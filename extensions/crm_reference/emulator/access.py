@@ -232,11 +232,13 @@ def people(context: Context, /) -> People:
 
 def subject_of(context: Context, user: str, /) -> Subject:
     """Return what a user's rights come to now."""
-    known = people(context)
-    cache: dict[str, Subject] = derived(context, _SOURCES, "subjects", lambda *_: {})
-    found = cache.get(user)
-    if found is None or found.holds_until <= context.now:
-        found = cache[user] = known.subject(user, context.now)
+    known, now = people(context), context.now
+    cache: dict[str, tuple[str, Subject]] = derived(context, _SOURCES, "subjects", lambda *_: {})
+    since, found = cache.get(user, (now, None))
+    # A world that is begun anew is earlier than what was computed in the last one.
+    if found is None or not since <= now < found.holds_until:
+        found = known.subject(user, now)
+        cache[user] = now, found
     return found
 
 
@@ -323,7 +325,8 @@ def _opens(rule: Doc, subject: Subject, accesses: Sequence[str]) -> bool:
 
 def criteria_of(context: Context, resource: Resource, rule: Doc, /) -> Condition:
     """Return the condition of a sharing rule. One that has come to fit nothing, as a field went away, matches no record."""
-    custom = custom_fields.query_fields(context, resource.extensible) if resource.extensible else {}
+    extension = custom_fields.extension(context, resource)
+    custom = custom_fields.query_fields(context, extension) if extension else {}
     try:
         return Fields(resource, custom).groups(rule["criteria"]["filter_groups"], "#/criteria/filter_groups")
     except Problem:

@@ -108,6 +108,9 @@ class Store:
         self._restored: bytes | None = None
         self._as_restored: tuple[Any, ...] = ()
         self._written = -1
+        #: What was written to since then, and the tables that there were; what is remembered of the rest holds after a restoration.
+        self._touched: set[str] = set()
+        self._restored_tables: frozenset[str] = frozenset()
         self._last_event: int | None = None
         self._last_change: dict[tuple[str, str], int] = {}
         try:
@@ -182,14 +185,16 @@ class Store:
     def transaction(self) -> Iterator[None]:
         """Do all of a block or nothing of it. Blocks may stand in each other; an inner one that fails undoes itself alone."""
         self._depth += 1
-        name = f"level{self._depth}"
+        name, tables = f"level{self._depth}", len(self._tables)
         self._db.execute(f"savepoint {name}")
         try:
             yield
         except BaseException:
             self._db.execute(f"rollback to {name}")
             self._db.execute(f"release {name}")
-            self._begin_anew()  # a collection's first use may have been undone as well
+            if len(self._tables) != tables:  # a collection's first use was undone as well
+                self._tables = self._known_tables()
+            self._forget_touched()
             raise
         else:
             self._db.execute(f"release {name}")
@@ -211,8 +216,7 @@ class Store:
 
     def put(self, tenant: str, record: Record, /, words: str = "") -> None:
         """Write a record, new or not, with the words that text queries look into."""
-        self._remembered.pop(record.collection, None)
-        self.revision += 1
+        self._note_write(record.collection)
         self._db.execute(
             f"insert into {self._table(record.collection)} (tenant, id, version, doc, words, deleted_at) values (?, ?, ?, ?, ?, ?) "
             "on conflict do update set version = excluded.version, doc = excluded.doc, words = excluded.words, "
@@ -222,9 +226,13 @@ class Store:
 
     def remove(self, tenant: str, collection: str, id: str, /) -> None:
         """Remove a record for good."""
-        self._remembered.pop(collection, None)
-        self.revision += 1
+        self._note_write(collection)
         self._db.execute(f"delete from {self._table(collection)} where tenant = ? and id = ?", (tenant, id))
+
+    def _note_write(self, collection: str) -> None:
+        self._remembered.pop(collection, None)
+        self._touched.add(collection)
+        self.revision += 1
 
     def select(
         self,
@@ -398,13 +406,17 @@ class Store:
             self._db.deserialize(content)
             self._db.execute("savepoint restored")
             self._restored, self._as_restored = content, ()
+            self._restored_tables = frozenset(self._known_tables())
+            self._touched.update(self._remembered)  # it was of another content
+        self._tables = set(self._restored_tables)
         self._written = self._db.total_changes
-        self._begin_anew()
+        self._forget_touched()
+        self._touched.clear()
 
-    def _begin_anew(self) -> None:
-        """Forget what is known of the content."""
-        self._tables = self._known_tables()
-        self._remembered.clear()
+    def _forget_touched(self) -> None:
+        """Forget what is known of content that may be another one now."""
+        for collection in self._touched:
+            self._remembered.pop(collection, None)
         self.revision += 1
         self._last_event = None
         self._last_change.clear()
