@@ -69,8 +69,8 @@ class CrmDomain(Domain):
     label = "CRM"
     object_types: ClassVar[dict[str, ObjType]] = {kind: ObjType(label, kind, "any") for kind, (label, _) in KINDS.items()}
     roles: ClassVar[dict[str, Any]] = {kind: CrmRole(kind) for kind in KINDS}
-    initial_data: ClassVar[dict[str, Any]] = {"objects": {}}
-    data_version = 1
+    initial_data: ClassVar[dict[str, Any]] = {"objects": {}, "pages": set()}
+    data_version = 2
 
     @property
     def objects(self) -> dict[tuple[str, str], list[Entry]]:
@@ -91,6 +91,7 @@ class CrmDomain(Domain):
 
     def _add(self, key: tuple[str, str], entry: Entry, location: Any) -> None:
         entries = self.objects.setdefault(key, [])
+        self.data["pages"].add(entry.docname)
         for other in entries:
             if other.rank == entry.rank and other != entry:
                 logger.warning(
@@ -128,6 +129,9 @@ class CrmDomain(Domain):
 
     def clear_doc(self, docname: str) -> None:
         """Forget what stood on a page."""
+        if docname not in self.data["pages"]:  # every page of a first build
+            return
+        self.data["pages"].discard(docname)
         for key, entries in list(self.objects.items()):
             kept = [e for e in entries if e.docname != docname]
             if kept:

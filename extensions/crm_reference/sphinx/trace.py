@@ -21,6 +21,7 @@ from crm_reference.sphinx.markup import reference_node
 from crm_reference.sphinx.state import get_state
 from crm_reference.sphinx.trace_pages import PAGE_DIRECTIVES, TraceView, ViewWriter
 from crm_reference.trace import Report, Section, gate, needs
+from crm_reference.trace.gaps import Subtype
 from crm_reference.trace.report import dump_needs
 
 if TYPE_CHECKING:
@@ -151,7 +152,10 @@ def _write_again(app: Sphinx, env: BuildEnvironment) -> list[str]:
 def _check(app: Sphinx, env: BuildEnvironment) -> None:
     if app.builder.format != "html":
         return
-    for gap in get_report(env).gaps:
+    gaps = get_report(env).gaps
+    if unrun := [gap.facet for gap in gaps if gap.subtype is Subtype.law_not_run]:
+        logger.info("%d facets rest on laws that weren't run on this contract; `make laws` runs them", len(unrun))
+    for gap in gaps:
         logger.warning("%s", gap.message, location=gap.location, type="trace", subtype=gap.subtype.value)
 
 
