@@ -75,14 +75,15 @@ class HostileRequests(CatalogueDirective):
             section += nodes.title("", kind.title)
             section += nodes.paragraph("", kind.text)
             rows = [self._row(attack) for attack in kind.attacks]
-            section += table(kind.title, ("The client", "Operation", "Answer"), rows, self.docname, widths=(52, 26, 22))
+            section += table(kind.title, ("The client", "Answer"), rows, self.docname, widths=(76, 24), narrow=True)
             found.append(section)
         return found
 
     def _row(self, attack: Attack) -> Row:
         statuses = joined((status(number) for number in attack.statuses), " or ")
         answer = joined(filter(None, (statuses, ref("error", attack.code) if attack.code else ())), " ")
-        return row(md(attack.does), ref("operation", attack.exchange.operation), answer, anchor=f"hostile-{attack.id}")
+        act = joined((md(attack.does), ref("operation", attack.exchange.operation)), ": ")
+        return row(act, answer, anchor=f"hostile-{attack.id}")
 
 
 class AllEvents(CatalogueDirective):

@@ -91,18 +91,26 @@ def group(cell: Cell) -> Row:
 
 
 def table(
-    title: str, heads: Sequence[str], rows: Sequence[Row], docname: str, *, widths: Sequence[int] = (), matrix: bool = False
+    title: str,
+    heads: Sequence[str],
+    rows: Sequence[Row],
+    docname: str,
+    *,
+    widths: Sequence[int] = (),
+    matrix: bool = False,
+    narrow: bool | None = None,
 ) -> Bulk:
     """Return a table.
 
     :param title: Its accessible name.
     :param widths: Shares of the line on paper; equal where empty.
     :param matrix: Whether it has many narrow columns.
+    :param narrow: Whether it fits a phone without scrolling; found out where nothing is said.
     """
-    narrow = _narrow(heads, [r for r in rows if not r.group])
+    fits = _narrow(heads, [r for r in rows if not r.group]) if narrow is None else narrow
     shares = list(widths) or [100 // len(heads)] * len(heads)
     text = " ".join(_words(cell) for r in rows for cell in r.cells)
-    data = {"title": title, "heads": list(heads), "rows": list(rows), "widths": shares, "matrix": matrix, "narrow": narrow}
+    data = {"title": title, "heads": list(heads), "rows": list(rows), "widths": shares, "matrix": matrix, "narrow": fits}
     return bulk("table", data, docname, text)
 
 
