@@ -75,7 +75,7 @@ class HostileRequests(CatalogueDirective):
             section += nodes.title("", kind.title)
             section += nodes.paragraph("", kind.text)
             rows = [self._row(attack) for attack in kind.attacks]
-            section += table(kind.title, ("The client", "Answer"), rows, self.docname, widths=(76, 24), narrow=True)
+            section += table(kind.title, ("The client", "Answer"), rows, self.docname, widths=(64, 36), narrow=True)
             found.append(section)
         return found
 
