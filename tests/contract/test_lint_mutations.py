@@ -44,6 +44,26 @@ class Case(NamedTuple):
     at: str = ""
 
 
+#: The conditions of a search, and in their place those of a count.
+SEARCHED = """\
+              - {field: status, operator: in, values: [free]}
+              - {field: length_metres, operator: gte, value: 40}
+              - {field: name, operator: contains, value: Quay}
+              - {field: length_metres, operator: between, from: 40, to: 200}
+              - {field: neighbour_id, operator: is_not_set}
+        sorts:
+          - {field: name, direction: descending}
+        fields: [name, status]
+        limit: 10
+"""
+COUNTED = """\
+              - {field: status, operator: eq, value: free}
+              - {field: status, operator: in, values: [free, reserved]}
+              - {field: name, operator: starts_with, value: North}
+              - {field: length_metres, operator: between, from: 40, to: 200}
+              - {field: neighbour_id, operator: is_not_set}
+"""
+
 CASES = [
     # documents
     Case(
@@ -208,6 +228,7 @@ CASES = [
     # exchanges
     Case("exchange.schema", EXAMPLES, "    summary: Get a berth\n", "    sumary: Get a berth\n", "one:", "sumary"),
     Case("hostile.schema", HOSTILE, "operation: getBerth\n", "operation: sinkBerth\n", "id: nobody", "sinkBerth"),
+    Case("exchange.copied", EXAMPLES, SEARCHED, COUNTED, "free:", "countBerths/free sends the body of searchBerths/free-and-long"),
     Case("exchange.names", EXAMPLES, "given: [listBerths/first-page]", "given: [listBerths/no-page]", "last-page:", "listBerths/no-page"),
     Case("exchange.placeholders", EXAMPLES, "    given: [searchBerths/first-of-all]\n", "", "next-of-all:", "doesn't run before it"),
     Case("exchange.status", EXAMPLES, "expect: {status: 412,", "expect: {status: 418,", "stale:", "expects 418"),
@@ -228,6 +249,7 @@ CASES = [
     Case("prose.words", MANIFEST, "fix: Choose another name,", "fix: Just choose another name,", "fix: Just", "'Just'"),
     Case("prose.placeholder", EXAMPLES, "summary: Rename a berth to a name that is taken", "summary: Rename a berth to foo", "summary: Rename", "'foo'"),
     Case("prose.copied", OPENAPI, "      x-security: Let only those restore who may delete, since restoring shows what was taken out of sight.\n", "      x-security: Demand the scope to delete, which those who only write don't have.\n", "x-security: Demand", "restoreBerth has the x-security of deleteBerth"),
+    Case("prose.nouns", OPENAPI, "Answers with the number of berths that a search would find, before it is run. It takes the filters of the search.", "Answers with one berth and its ETag. With `If-None-Match` an unchanged berths is answered by 304 without a body.", "get:", "description of getBerth differs from that of countBerths by nouns"),
     Case("prose.exchange", EXAMPLES, "summary: Get a berth\n", "summary: Get a berth.\n", "one:", "full stop"),
 ]
 

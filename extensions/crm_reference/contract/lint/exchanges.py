@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import orjson
+
 from crm_reference.contract.documents import Document, Node
 from crm_reference.contract.example_model import Exchange
 from crm_reference.contract.examples import NOBODY
@@ -19,6 +21,8 @@ from crm_reference.contract.schema_tree import property_node
 #: Headers that every operation takes.
 _HEADERS = frozenset({"authorization", "accept", "accept-language", "content-type", "traceparent", "user-agent", "range"})
 _EMPTY = frozenset({204, 304})
+#: So many values of a body that is equal to another operation's are a copy; fewer may say the same by chance.
+_TELLING = 3
 #: Members of a world's record that are the store's, not the schema's; so are those that begin with an underscore.
 _STORE_MEMBERS = frozenset({"tenant", "deleted_at", "merged_into"})
 
@@ -50,6 +54,25 @@ def check_schema(survey: Survey) -> Iterator[Problem]:
     for service in survey.services:
         for document in survey.example_documents(service):
             yield from document_errors(validator, document, document.data)
+
+
+@rule("exchange.copied")
+def check_copies(survey: Survey) -> Iterator[Problem]:
+    """Two operations don't send the same body of three values or more, but for a signed one, which can't be varied."""
+    seen: dict[bytes, Exchange] = {}
+    for exchange in survey.contract.exchanges.values():
+        body = exchange.request.body
+        if not isinstance(body, dict) or "signature" in body or _values(body) < _TELLING:
+            continue
+        first = seen.setdefault(orjson.dumps(body, option=orjson.OPT_SORT_KEYS), exchange)
+        if first.operation != exchange.operation:
+            yield exchange.place, f"{exchange.id} sends the body of {first.id}; tell of another record, or of another change"
+
+
+def _values(body: Any) -> int:
+    if isinstance(body, dict | list):
+        return sum(map(_values, body.values() if isinstance(body, dict) else body))
+    return 1
 
 
 @rule("exchange.names")

@@ -111,6 +111,29 @@ def check_copies(survey: Survey) -> Iterator[Problem]:
                 seen.setdefault(text, operation.id)
 
 
+@rule("prose.nouns")
+def check_nouns(survey: Survey) -> Iterator[Problem]:
+    """No two operations have descriptions that are the same but for the names of records, health and metrics apart."""
+    nouns = set(_nouns(survey))
+    seen: dict[str, str] = {}
+    for operation in survey.contract.operations.values():
+        if operation.policy == "health":
+            continue
+        words = re.findall(r"[a-z0-9']+|[^\sa-z0-9']", operation.description.lower())
+        text = re.sub(r"(_ )+", "_ ", " ".join("_" if word in nouns else word for word in words))
+        first = seen.setdefault(text, operation.id)
+        if first != operation.id:
+            message = f"the description of {operation.id} differs from that of {first} by nouns only; say what is true of it alone"
+            yield operation.place, message
+
+
+def _nouns(survey: Survey) -> Iterator[str]:
+    """Yield the words by which records and services are called, one and many."""
+    for name in (*(r.object for r in survey.contract.resources.values()), *survey.contract.services):
+        for word in re.split("[_-]", name):
+            yield from (word, f"{word}s", f"{word}es", word.removesuffix("y") + "ies", word.removesuffix("s"))
+
+
 @rule("prose.exchange")
 def check_exchanges(survey: Survey) -> Iterator[Problem]:
     """An exchange's summary has no full stop, and no other exchange of its operation has it."""
