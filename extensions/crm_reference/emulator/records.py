@@ -108,9 +108,12 @@ class Records:
         if "created_by" in traits.platform and context.identity.user:
             doc["created_by"] = context.identity.user
         doc = derived(context, collection, doc)
-        if resource.extensible:
-            self._refuse(custom_fields.check(context, resource.extensible, doc.get("custom_fields", {})))
+        if extension := custom_fields.extension(context, resource, doc):
+            doc = custom_fields.with_defaults(context, extension, doc)
+            self._refuse(custom_fields.check(context, extension, doc.get("custom_fields", {})))
+            doc = custom_fields.with_numbers(context, extension, doc)
         rules.enforce(context, resource, doc, None)
+        custom_fields.enforce(context, resource, doc, None)
         record = Record(collection, doc["id"], 1, doc)
         self._write(resource, record, action, _differences({}, doc))
         if event:
@@ -165,11 +168,13 @@ class Records:
             new["updated_by"] = context.identity.user
             if not context.identity.user:
                 del new["updated_by"]
-        if resource.extensible:
-            errors = custom_fields.check(context, resource.extensible, new.get("custom_fields", {}), touched=touched)
+        if extension := custom_fields.extension(context, resource, new):
+            errors = custom_fields.check(context, extension, new.get("custom_fields", {}), touched=touched)
             self._refuse(errors)
         old = record.doc if record.deleted_at is None else {**record.doc, "_restoring": True}
         rules.enforce(context, resource, new, old)
+        if differences:  # what comes back from the recycle bin, or changes for the platform alone, was judged when it was written
+            custom_fields.enforce(context, resource, new, old)
         changed = Record(record.collection, record.id, record.version + 1, new)
         new.pop("deleted_at", None)
         self._write(resource, changed, action, differences)
@@ -271,7 +276,8 @@ class Records:
         presentation = PRESENTATIONS.get(record.collection)
         if presentation is not None:
             doc = {k: v for k, v in {**doc, **presentation(self._context, record)}.items() if v is not None}
-        return doc
+        resource = self._context.world.contract.resources[record.collection]
+        return custom_fields.presented(self._context, resource, record, doc) if resource.extensible else doc
 
     def shown(self, record: Record, /, fields: Iterable[str] = ()) -> dict[str, Any]:
         """Return a record as this caller sees it: :meth:`public`, less masked fields, less what ``fields`` leaves out."""
@@ -302,7 +308,8 @@ class Records:
     def fields(self, collection: str, /) -> Fields:
         """Return what this caller can filter, sort and search by in a collection, custom fields included."""
         resource = self._context.resource(collection)
-        custom = custom_fields.query_fields(self._context, resource.extensible) if resource.extensible else {}
+        extension = custom_fields.extension(self._context, resource)
+        custom = custom_fields.query_fields(self._context, extension) if extension else {}
         return Fields(resource, custom, self.masked(collection))
 
     # -- inside ----------------------------------------------------------------------------------------------------------

@@ -251,8 +251,8 @@ def describe(call: Call) -> Reply:
         if node and "enum" in node:
             entry["choices"] = list(node.get("enum"))
         described.append(entry)
-    if resource.extensible:
-        for name, said in custom_fields.definitions(call, resource.extensible).items():
+    if extension := custom_fields.extension(call, resource):
+        for name, said in custom_fields.definitions(call, extension).items():
             if f"custom_fields.{name}" in hidden:
                 continue
             entry = _described(f"custom_fields.{name}", said["type"], table)
