@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from crm_reference.contract import Contract
     from crm_reference.emulator import Engine
 
+#: What programs need of the machine's environment.
+_KEPT = ("HOME", "LANG", "PATH", "TMPDIR", "SYSTEMROOT")
+
 _START = compile(START, "<start>", "exec")
 
 
@@ -50,9 +53,10 @@ class Stage:
     def __enter__(self) -> Stage:
         environment = {f"CRM_TOKEN_{n.upper().replace('-', '_')}": token for n, token in self._tokens.items()}
         environment["CRM_BASE"] = SITE
-        # a netrc or proxy of the machine must not reach into an example
+        # Nothing of the machine may reach into an example: no netrc, no proxy. requests reads all there is with each call.
         environment |= {"NETRC": os.devnull, "NO_PROXY": "*", "no_proxy": "*"}
-        self._stack.enter_context(mock.patch.dict(os.environ, environment))
+        environment |= {name: os.environ[name] for name in _KEPT if name in os.environ}
+        self._stack.enter_context(mock.patch.dict(os.environ, environment, clear=True))
         mocker = self._stack.enter_context(requests_mock.Mocker())
         mocker.add_matcher(self._answer)
         self._traveller = self._stack.enter_context(time_machine.travel(self.engine.clock.time(), tick=False))
