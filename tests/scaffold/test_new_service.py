@@ -86,7 +86,7 @@ def test_lint_says_what_is_missing_and_nothing_else(catalogue: Path) -> None:
     assert [line for line in found if "[charter.facets]" in line] == sorted(expected, key=found.index)
     rest = [line for line in found if "[charter.facets]" not in line and "/charter/" not in line]
     empty = "|".join(["channels", "operations", "components/messages", "boundary/owns", "metrics", "runbook"])
-    author = rf"says 'TODO'; write what is meant|: /({empty}): (\{{\}}|\[\]) has less|declare 3 to 12"
+    author = rf"says 'TODO'; write what is meant|: /({empty}): (\{{\}}|\[\]) has less|declare 3 to 14"
     assert [line for line in rest if not re.search(author, line)] == []
 
 

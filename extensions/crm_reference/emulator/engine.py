@@ -30,7 +30,7 @@ from crm_reference.emulator.parsing import parse_body, parse_parameters, validat
 from crm_reference.emulator.query import Cursors
 from crm_reference.emulator.routing import Router
 from crm_reference.emulator.seeding import seed
-from crm_reference.emulator.store import Store, StoreError
+from crm_reference.emulator.store import Mark, Store, StoreError
 from crm_reference.emulator.tokens import Identity, Tokens
 from crm_reference.emulator.traits import traits_of
 from crm_reference.emulator.webhooks import Webhooks
@@ -55,9 +55,12 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A world's whole state, to come back to."""
+    """A world's whole state, to come back to.
 
-    content: bytes
+    :param content: The store's, or a mark in the store that is running.
+    """
+
+    content: bytes | Mark
     seconds: int
     numbers: Mapping[str, int]
     open_jobs: frozenset[tuple[str, str, str]]
@@ -357,9 +360,20 @@ class Engine:
 
     def snapshot(self) -> Snapshot:
         """Return the world's state."""
+        return self._state(self.world.store.snapshot())
+
+    def mark(self) -> Snapshot:
+        """Return the world's state to come back to often; it holds until an older one is restored (:meth:`holds`)."""
+        return self._state(self.world.store.mark())
+
+    def holds(self, snapshot: Snapshot, /) -> bool:
+        """Tell whether a state can be restored."""
+        return isinstance(snapshot.content, bytes) or self.world.store.holds(snapshot.content)
+
+    def _state(self, content: bytes | Mark) -> Snapshot:
         clock = self.world.clock
         return Snapshot(
-            self.world.store.snapshot(),
+            content,
             clock.seconds,
             dict(clock.numbers),
             frozenset(self.world.open_jobs),
@@ -368,8 +382,11 @@ class Engine:
         )
 
     def restore(self, snapshot: Snapshot, /) -> None:
-        """Put the world back to a snapshot. Limits, kept answers, hits and deliveries begin anew."""
-        self.world.store.restore(snapshot.content)
+        """Put the world back to a state. Limits, kept answers, hits and deliveries begin anew."""
+        if isinstance(snapshot.content, bytes):
+            self.world.store.restore(snapshot.content)
+        else:
+            self.world.store.rewind(snapshot.content)
         self.world.clock.seconds = snapshot.seconds
         self.world.clock.paused = snapshot.paused
         self.world.clock.numbers = dict(snapshot.numbers)

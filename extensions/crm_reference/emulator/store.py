@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -91,6 +91,20 @@ class Change:
     detail: dict[str, Any]
 
 
+@dataclass(slots=True, eq=False)
+class Mark:
+    """A state of a store to which one can go back.
+
+    :param tables: The tables that there were.
+    :param touched: Collections that were written to since; what is remembered of the others holds when one is back.
+    :param contents: What :meth:`Store.contents` said there, once it was asked.
+    """
+
+    tables: frozenset[str]
+    touched: set[str] = field(default_factory=set)
+    contents: tuple[Any, ...] = ()
+
+
 class Store:
     """All records of all tenants.
 
@@ -104,13 +118,10 @@ class Store:
         self._remembered: dict[str, dict[Hashable, Any]] = {}
         #: Rises with every write, so that what was computed from many records is known to hold.
         self.revision = 0
-        #: The snapshot that was restored, what it holds, and how many rows had been written by then.
+        #: The snapshot that was restored, the states to which one can go back, and how many rows had been written at the last one.
         self._restored: bytes | None = None
-        self._as_restored: tuple[Any, ...] = ()
+        self._levels: list[Mark] = []
         self._written = -1
-        #: What was written to since then, and the tables that there were; what is remembered of the rest holds after a restoration.
-        self._touched: set[str] = set()
-        self._restored_tables: frozenset[str] = frozenset()
         self._last_event: int | None = None
         self._last_change: dict[tuple[str, str], int] = {}
         try:
@@ -121,6 +132,7 @@ class Store:
             self._db.execute("pragma synchronous = normal")
             self._db.executescript(_SCHEMA)
             self._tables = self._known_tables()
+            self._levels = [Mark(frozenset(self._tables))]
         except sqlite3.Error as error:
             raise StoreError(
                 f"{database}: can't be used as a database ({error}); name another file, or remove this one to begin anew"
@@ -133,8 +145,13 @@ class Store:
             raise sqlite3.DatabaseError("it belongs to another program")
 
     def close(self) -> None:
-        """Close the database; what was written stays."""
+        """Close the database; what was written stays. Twice does no harm."""
         self._db.close()
+
+    def __del__(self) -> None:
+        """Close what nobody closed: since Python 3.13 a connection that is left open is warned about."""
+        with suppress(AttributeError):  # there is none where the constructor failed
+            self._db.close()
 
     def _known_tables(self) -> set[str]:
         rows = self._db.execute("select name from sqlite_master where type = 'table' and name like 'r:%'")
@@ -194,7 +211,7 @@ class Store:
             self._db.execute(f"release {name}")
             if len(self._tables) != tables:  # a collection's first use was undone as well
                 self._tables = self._known_tables()
-            self._forget_touched()
+            self._forget(self._levels[-1].touched)
             raise
         else:
             self._db.execute(f"release {name}")
@@ -231,7 +248,7 @@ class Store:
 
     def _note_write(self, collection: str) -> None:
         self._remembered.pop(collection, None)
-        self._touched.add(collection)
+        self._levels[-1].touched.add(collection)
         self.revision += 1
 
     def select(
@@ -373,13 +390,14 @@ class Store:
 
     def contents(self) -> tuple[Any, ...]:
         """Return every record and how many changes and events there are, to compare a world before and after."""
-        if self._as_restored and self._db.total_changes == self._written:
-            return self._as_restored
+        level, is_untouched = self._levels[-1], self._db.total_changes == self._written
+        if level.contents and is_untouched:
+            return level.contents
         tables = tuple(tuple(self._db.execute(f'select * from "{table}" order by tenant, id')) for table in sorted(self._tables))
         counts = self._db.execute("select (select count(*) from changes), (select count(*) from events)").fetchone()
         found = (*(t for t in tables if t), counts)
-        if self._db.total_changes == self._written:
-            self._as_restored = found
+        if is_untouched:
+            level.contents = found
         return found
 
     def snapshot(self) -> bytes:
@@ -387,6 +405,9 @@ class Store:
         if self._restored is not None:
             self._db.execute("release restored")
             self._restored = None
+        elif len(self._levels) > 1:
+            self._db.execute("release mark1")
+        self._levels = [Mark(frozenset(self._tables), set(self._remembered))]
         return self._db.serialize()
 
     def restore(self, content: bytes, /) -> None:
@@ -405,17 +426,44 @@ class Store:
             self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
             self._db.deserialize(content)
             self._db.execute("savepoint restored")
-            self._restored, self._as_restored = content, ()
-            self._restored_tables = frozenset(self._known_tables())
-            self._touched.update(self._remembered)  # it was of another content
-        self._tables = set(self._restored_tables)
-        self._written = self._db.total_changes
-        self._forget_touched()
-        self._touched.clear()
+            self._restored = content
+            self._levels = [Mark(frozenset(self._known_tables()), set(self._remembered))]
+        self._come_back(0)
 
-    def _forget_touched(self) -> None:
-        """Forget what is known of content that may be another one now."""
-        for collection in self._touched:
+    def mark(self) -> Mark:
+        """Return a mark of the present content, which holds until something older is restored or a snapshot is taken."""
+        self._db.execute(f"savepoint mark{len(self._levels)}")
+        mark = Mark(frozenset(self._tables))
+        self._levels.append(mark)
+        self._written = self._db.total_changes
+        return mark
+
+    def holds(self, mark: Mark, /) -> bool:
+        """Tell whether one can go back to a mark."""
+        return any(mark is level for level in self._levels[1:])
+
+    def rewind(self, mark: Mark, /) -> None:
+        """Go back to a mark, any number of times. It costs no more than what was written since.
+
+        :raises ValueError: If the mark doesn't hold any more.
+        """
+        if not self.holds(mark):
+            raise ValueError("the mark doesn't hold any more: what was there before it was restored")
+        depth = next(n for n, level in enumerate(self._levels) if level is mark)
+        self._db.execute(f"rollback to mark{depth}")
+        self._come_back(depth)
+
+    def _come_back(self, depth: int) -> None:
+        for level in self._levels[depth:]:
+            self._forget(level.touched)
+        del self._levels[depth + 1 :]
+        self._levels[depth].touched.clear()
+        self._tables = set(self._levels[depth].tables)
+        self._written = self._db.total_changes
+
+    def _forget(self, collections: Iterable[str]) -> None:
+        """Forget what is known of collections whose content may be another one now."""
+        for collection in collections:
             self._remembered.pop(collection, None)
         self.revision += 1
         self._last_event = None

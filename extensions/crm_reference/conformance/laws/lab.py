@@ -126,6 +126,8 @@ class Case:
 
         Time stands still so that whatever changes then was changed by what is sent.
         """
+        if not self.lab.engine.holds(self.snapshot):  # another exchange was staged meanwhile
+            self.snapshot = self.lab.restage(self.exchange)
         self.lab.engine.restore(self.snapshot)
         self.lab.engine.advance(0)
         self.lab.engine.clock.paused = True
@@ -187,17 +189,28 @@ class Lab:
         if self._staged is not None and self._staged[0] == exchange.id:
             self._staged[1].rewind()
             return self._staged[1]
-        self.engine.clock.paused = False
+        snapshot = self.restage(exchange)
         try:
-            self.replayer.prepare(exchange)
             request = request_of(self.replayer.compose(exchange))
         except ContractError as error:
             raise Broken(f"{exchange.id} can't be staged: {error.findings[0].message}") from error
         # Idempotency-Key would make every variation of the body a reuse of the key; laws about keys set their own.
         headers = {k: v for k, v in request.headers.items() if k != "idempotency-key"}
-        case = Case(self, exchange, self.operation(exchange.operation), replace(request, headers=headers), self.engine.snapshot())
+        case = Case(self, exchange, self.operation(exchange.operation), replace(request, headers=headers), snapshot)
         self._staged = (exchange.id, case)
         return case
+
+    def restage(self, exchange: Exchange, /) -> Snapshot:
+        """Do what stands in an exchange's ``given`` on a fresh world, and return the state.
+
+        :raises Broken: If it fails.
+        """
+        self.engine.clock.paused = False
+        try:
+            self.replayer.prepare(exchange)
+        except ContractError as error:
+            raise Broken(f"{exchange.id} can't be staged: {error.findings[0].message}") from error
+        return self.engine.mark()
 
     def operation(self, id: str, /) -> Operation:
         """Return an operation by operationId."""
