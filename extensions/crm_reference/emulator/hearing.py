@@ -24,7 +24,7 @@ def take_custom_field(context: Context, event: Event, object: str, /) -> None:
         return
     known = _known(context, object, told["name"])
     doc = {"is_active": True, "is_required": False, "label": told["name"], **(known.doc if known is not None else {}), **told}
-    doc |= {"object_type": object, "id": known.id if known is not None else told.get("id", context.new_id("cfd"))}
+    doc |= {"object_type": object, "id": known.id if known is not None else told.get("id", context.new_id("cfd")), "_heard": True}
     if "type" in doc:
         version = known.version if known is not None else int(told.get("version", 1))
         context.world.store.put(context.tenant, Record(custom_fields.COLLECTION, doc["id"], version, doc))
@@ -67,7 +67,8 @@ def _is_owners(context: Context, told: Event) -> bool:
     """Tell whether custom-objects itself keeps the definition that an event tells of."""
     store = context.world.store
     owned = custom_fields.COLLECTION in context.world.contract.resources
-    return owned and store.get(context.tenant, custom_fields.COLLECTION, told.get("id", ""), deleted=True) is not None
+    kept = store.get(context.tenant, custom_fields.COLLECTION, told.get("id", ""), deleted=True) if owned else None
+    return kept is not None and "_heard" not in kept.doc
 
 
 def _known(context: Context, object: str, name: str) -> Record | None:

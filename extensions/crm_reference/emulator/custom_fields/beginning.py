@@ -39,14 +39,14 @@ def with_numbers(context: Context, object_type: str, doc: dict[str, Any], /) -> 
 
 def next_number(context: Context, series: str, said: Mapping[str, Any], /) -> int:
     """Return the number that a series gives next."""
-    known = context.world.store.get(context.tenant, SERIES, series)
+    known = context.world.store.get(context.tenant, SERIES, f"series-{series}")
     return max(int(known.doc["next_number"]) if known is not None else 1, int(said.get("next_number", 1)))
 
 
 def draw(context: Context, series: str, said: Mapping[str, Any], /) -> str:
     """Draw the next number of a series and return it in its format. No number is drawn twice, and a refused write leaves a gap."""
     number = next_number(context, series, said)
-    context.world.store.put(context.tenant, Record(SERIES, series, 1, {"id": series, "next_number": number + 1}))
+    context.world.store.put(context.tenant, Record(SERIES, f"series-{series}", 1, {"id": f"series-{series}", "next_number": number + 1}))
     return formatted(said["format"], number)
 
 

@@ -199,7 +199,7 @@ def _of_formula(context: Context, said: Doc) -> list[dict[str, str]]:
         return [complaint(pointer, text, p) for p in problems]
     if circle := _circle(context, object_type, said["name"], grammar.fields_of(tree)):
         detail = f"{said['name']} would follow from itself, by way of {circle}"
-        return [{"pointer": pointer, "code": "formula_cycle", "detail": detail}]
+        return [{"pointer": pointer, "code": "expression_invalid", "detail": detail}]
     return []
 
 
