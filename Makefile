@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BUILD := _build
 # One folder of doctrees for all builders: a page is read once.
-SPHINX = $(BIN)/sphinx-build -c . -d $(BUILD)/doctrees -W --keep-going
+SPHINX = $(BIN)/sphinx-build -c . -d $(BUILD)/doctrees -W --keep-going -D suppress_warnings=trace.law_not_run
 ARGS ?=
 # What pages are made of. A folder's time tells of files that came or went.
 SOURCES := $(shell find conf.py docs source_specs examples extensions -name __pycache__ -prune -o -name '*.egg-info' -prune -o -print)
@@ -38,7 +38,7 @@ $(BUILD)/html/.whole: $(STAMP) Makefile $(SOURCES)
 	@mkdir -p $(@D) && touch $(BUILD)/.began
 	@$(MAKE) --no-print-directory doctest
 	@echo "Building the pages"
-	@$(SPHINX) -D suppress_warnings=trace.law_not_run -b html docs $(BUILD)/html || { $(forget); exit 1; }
+	@$(SPHINX) -b html docs $(BUILD)/html || { $(forget); exit 1; }
 	@mv $(BUILD)/.began $@
 
 doctest: $(STAMP) ## Run every example whose text, contract or code changed

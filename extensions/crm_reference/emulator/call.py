@@ -159,9 +159,9 @@ class Context:
 
         return call(self, service, operation, body, path=path, query=query)
 
-    def new_id(self, prefix: str) -> str:
-        """Return a new ID with a prefix."""
-        return self.world.clock.new_id(prefix)
+    def new_id(self, prefix: str, /, *, aside: bool = False) -> str:
+        """Return a new ID with a prefix; see :meth:`.Clock.new_id`."""
+        return self.world.clock.new_id(prefix, aside=aside)
 
     def emit(self, type: str, subject: str, data: Mapping[str, Any]) -> None:
         """Emit an event: it goes to the outbox, to listening services, and to webhook endpoints.

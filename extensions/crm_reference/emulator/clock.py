@@ -24,6 +24,8 @@ _FROZEN = "01KDVDNA00"
 _PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]
 #: Records of the world have lower numbers.
 _FIRST_NUMBER = int("0101", 32)
+#: The first number of a series aside.
+_ASIDE = int("100000101", 32)
 
 
 def iso(seconds: float, /) -> str:
@@ -100,17 +102,22 @@ class Clock:
         prefix, _, body = id.partition("_")
         if self.kind == "world" and body.startswith(_FROZEN):
             number = int(body[len(_FROZEN) :].translate(_TO_PYTHON), 32)
-            self.numbers[prefix] = max(self.numbers.get(prefix, _FIRST_NUMBER), number + 1)
+            series, first = (f"{prefix}+", _ASIDE) if number >= _ASIDE else (prefix, _FIRST_NUMBER)
+            self.numbers[series] = max(self.numbers.get(series, first), number + 1)
 
-    def new_id(self, prefix: str) -> str:
+    def new_id(self, prefix: str, /, *, aside: bool = False) -> str:
         """Return a new prefixed ULID; a world's are numbered for each prefix from ``...0101``.
+
+        :param aside: Whether it is numbered in a series of its own, so that those of the other keep their numbers whether it is
+            drawn or not.
 
         >>> Clock().new_id("con")
         'con_01KDVDNA000000000000000101'
         """
         if self.kind == "world":
-            number = self.numbers.get(prefix, _FIRST_NUMBER)
-            self.numbers[prefix] = number + 1
+            series, first = (f"{prefix}+", _ASIDE) if aside else (prefix, _FIRST_NUMBER)
+            number = self.numbers.get(series, first)
+            self.numbers[series] = number + 1
             return f"{prefix}_{_FROZEN}{_base32(number, 16)}"
         milliseconds = int(time.time() * 1000)
         last, random = self._last

@@ -297,6 +297,11 @@ class Engine:
         return self.world.store.events()
 
     @property
+    def emitted(self) -> list[dict[str, Any]]:
+        """Events that requests and jobs emitted themselves, without what services did about them."""
+        return self.world.store.events(follow=False)
+
+    @property
     def deliveries(self) -> list[dict[str, Any]]:
         """Every webhook delivery of this world."""
         return [d.as_dict() for d in self.webhooks.deliveries]

@@ -27,7 +27,7 @@ class Outbox:
         self._store = store
         self._webhooks = webhooks
         self._depth = 0
-        #: Events that no webhook has got yet, by their sequence.
+        #: Events that no webhook has got yet, by their row.
         self._unsent: dict[int, Mapping[str, Any]] = {}
         self._heard: set[tuple[str, str]] = set()
         #: Highest sequence that a service has heard of a subject, by service, tenant and subject.
@@ -36,14 +36,18 @@ class Outbox:
     def emit(self, context: Context, type: str, subject: str, data: Mapping[str, Any]) -> dict[str, Any]:
         """Build an event (CloudEvents 1.0.2, structured mode), keep it, and hand it on.
 
+        What a service emits because it heard an event is numbered aside: which services listen must not change what a request
+        is seen to do.
+
         :raises KeyError: If no AsyncAPI document declares the type: an undocumented event is a bug.
         """
         declared = context.world.contract.events[type]
-        sequence = self._store.last_event() + 1
+        row, source = self._store.last_event() + 1, f"/services/{declared.service}"
+        sequence = self._store.last_sequence(context.tenant, source) + 1
         event = {
             "specversion": "1.0",
-            "id": context.new_id("evt"),
-            "source": f"/services/{declared.service}",
+            "id": context.new_id("evt", aside=self._depth > 0),
+            "source": source,
             "type": type,
             "subject": subject,
             "time": context.now,
@@ -55,20 +59,20 @@ class Outbox:
         }
         if context.identity.actor and ":" not in context.identity.actor:
             event["actor"] = context.identity.actor
-        self._store.append_event(context.tenant, type, event)
-        self._unsent[sequence] = event
+        self._store.append_event(context.tenant, event, follows=self._depth > 0)
+        self._unsent[row] = event
         self.hand_on(context, event)
         return event
 
     def publish(self) -> None:
         """Send what was emitted and not undone to the webhooks, outside of any transaction: what is sent can't be taken back.
 
-        An undone event leaves its sequence to the next one; where none came, the sequence is behind the newest event's.
+        An undone event leaves its row to the next one; where none came, the row is behind the newest event's.
         """
         if self._unsent:
             newest = self._store.last_event()
-            for sequence, event in self._unsent.items():
-                if sequence <= newest:
+            for row, event in self._unsent.items():
+                if row <= newest:
                     self._webhooks.send(self._store, event)
             self._unsent.clear()
 

@@ -25,8 +25,9 @@ create table if not exists changes (
 ) without rowid;
 create index if not exists changes_of_record on changes (id, sequence);
 create table if not exists events (
-  sequence integer primary key autoincrement, tenant text not null, type text not null, event text not null
+  row integer primary key autoincrement, tenant text not null, source text not null, follows integer not null, event text not null
 );
+create index if not exists sources on events (tenant, source);
 create table if not exists state (name text primary key, value text not null);
 """
 
@@ -123,6 +124,7 @@ class Store:
         self._levels: list[Mark] = []
         self._written = -1
         self._last_event: int | None = None
+        self._last_sequence: dict[tuple[str, str], int] = {}
         self._last_change: dict[tuple[str, str], int] = {}
         try:
             self._db = sqlite3.connect(str(database) if database else ":memory:", isolation_level=None, check_same_thread=False)
@@ -353,21 +355,41 @@ class Store:
         where = "where tenant = ? and collection = ? and id = ?"
         return self._db.execute(f"delete from changes {where}", (tenant, collection, id)).rowcount
 
-    def append_event(self, tenant: str, type: str, event: Mapping[str, Any], /) -> None:
-        """Append an event to the outbox."""
-        self._db.execute("insert into events (tenant, type, event) values (?, ?, ?)", (tenant, type, orjson.dumps(event).decode()))
-        self._last_event = None if self._last_event is None else self._last_event + 1
+    def append_event(self, tenant: str, event: Mapping[str, Any], /, *, follows: bool) -> None:
+        """Append an event to the outbox.
 
-    def events(self, /, after: int = 0) -> list[dict[str, Any]]:
-        """Return the outbox's events behind a sequence number, in the order of their emission."""
-        rows = self._db.execute("select event from events where sequence > ? order by sequence", (after,))
+        :param follows: Whether a service emitted it because it heard another event, and not because of a request or a job.
+        """
+        self._db.execute(
+            "insert into events (tenant, source, follows, event) values (?, ?, ?, ?)",
+            (tenant, event["source"], follows, orjson.dumps(event).decode()),
+        )
+        self._last_event = None if self._last_event is None else self._last_event + 1
+        key = (tenant, event["source"])
+        if key in self._last_sequence:
+            self._last_sequence[key] += 1
+
+    def events(self, /, *, follow: bool = True) -> list[dict[str, Any]]:
+        """Return the outbox's events in the order of their emission.
+
+        :param follow: Whether with those that services emitted because they heard others.
+        """
+        rows = self._db.execute(f"select event from events {'' if follow else 'where not follows'} order by row")
         return [orjson.loads(row[0]) for row in rows]
 
     def last_event(self) -> int:
-        """Return the sequence number of the newest event; 0 where there is none."""
+        """Return the row of the newest event; 0 where there is none."""
         if self._last_event is None:
-            self._last_event = int(self._db.execute("select coalesce(max(sequence), 0) from events").fetchone()[0])
+            self._last_event = int(self._db.execute("select coalesce(max(row), 0) from events").fetchone()[0])
         return self._last_event
+
+    def last_sequence(self, tenant: str, source: str, /) -> int:
+        """Return how many events a source has emitted for a tenant."""
+        key = (tenant, source)
+        if key not in self._last_sequence:
+            found = self._db.execute("select count(*) from events where tenant = ? and source = ?", key).fetchone()
+            self._last_sequence[key] = int(found[0])
+        return self._last_sequence[key]
 
     # -- state -----------------------------------------------------------------------------------------------------------
 
@@ -467,4 +489,5 @@ class Store:
             self._remembered.pop(collection, None)
         self.revision += 1
         self._last_event = None
+        self._last_sequence.clear()
         self._last_change.clear()

@@ -250,7 +250,7 @@ class Suite:
             return error.finding.message, ()
         before = replayer.told
         message = run_text(text, stage.namespace(exchange.principal), exchange.id, str(exchange.place))
-        events, hits = stage.engine.outbox[before:], list(stage.engine.hits)
+        events, hits = stage.engine.emitted[before:], list(stage.engine.hits)
         if message:
             return self._diagnosis(exchange, replayer) or message, hits
         return self._expectations(exchange, replayer, events), hits

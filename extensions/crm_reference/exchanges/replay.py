@@ -186,7 +186,7 @@ class Replayer:
             event = Composer(self._token, self._lookup).fill(exchange, dict(step["deliver"]))
             self._on_engine(exchange, lambda: self.engine.deliver(event))
             # What services did about it is no answer to any request.
-            self.told = len(self.engine.outbox)
+            self.told = len(self.engine.emitted)
         else:
             message = f"{exchange.id} has a step in its given that is none of advance, fault and deliver: {short(dict(step))}"
             raise ExchangeError(exchange.place, "exchange.given", message)
@@ -210,9 +210,9 @@ class Replayer:
         sent = self.compose(exchange)
         self._script(exchange)
         response = self._on_engine(exchange, lambda: self.engine.handle(request_of(sent)))
-        outbox = self.engine.outbox
+        emitted = self.engine.emitted
         # What a step before the request set free, a job that ended while the clock advanced, belongs to this answer too.
-        events, self.told = tuple(outbox[self.told :]), len(outbox)
+        events, self.told = tuple(emitted[self.told :]), len(emitted)
         answer = Answer(
             exchange=exchange,
             sent=sent,

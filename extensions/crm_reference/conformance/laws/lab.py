@@ -103,6 +103,17 @@ def _shown(doc: str) -> dict[str, Any]:
     return {k: v for k, v in orjson.loads(doc).items() if not k.startswith("_")}
 
 
+def filled(path: str, values: Mapping[str, str], /) -> str:
+    """Return a path with values in place of its parameters, taken as they are.
+
+    >>> filled("/v1/custom-records/{object_type}", {"object_type": "vessel"})
+    '/v1/custom-records/vessel'
+    """
+    for name, value in values.items():
+        path = path.replace(f"{{{name}}}", value)
+    return path
+
+
 @dataclass(slots=True)
 class Case:
     """An exchange staged up to its request: the world is as its ``given`` leaves it.
@@ -159,10 +170,7 @@ class Case:
 
     def path_with(self, **values: str) -> str:
         """Return the path with other values for some parameters, taken as they are."""
-        path = self.operation.url_path
-        for name, value in {**self.path_values(), **values}.items():
-            path = path.replace(f"{{{name}}}", value)
-        return path
+        return filled(self.operation.url_path, {**self.path_values(), **values})
 
 
 class Lab:

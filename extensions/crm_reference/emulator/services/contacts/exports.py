@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import csv
-import hashlib
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
-
-import orjson
 
 from crm_reference.contract.schema_tree import property_node
 from crm_reference.emulator import custom_fields
@@ -21,9 +15,7 @@ from crm_reference.emulator.registry import Task, computes, handles, task
 from crm_reference.emulator.rules import value_of
 from crm_reference.emulator.services.contacts.jobs import start
 from crm_reference.emulator.services.contacts.selecting import CONTACTS, selected
-
-#: A spreadsheet takes a cell that begins so for a formula.
-_FORMULA = ("=", "+", "-", "@")
+from crm_reference.emulator.tables import as_csv, as_ndjson, cell, digest
 
 
 @handles("startContactExport")
@@ -86,39 +78,10 @@ def _so_far(context: Context, job: dict[str, Any], outcomes: list[Any]) -> dict[
     return {"matched_count": len(job["_items"]), "failed_count": len(failures(outcomes))}
 
 
-def digest(content: bytes, /) -> str:
-    """Return a SHA-256 as RFC 9530 writes it."""
-    return f"sha-256=:{base64.b64encode(hashlib.sha256(content).digest()).decode()}:"
-
-
 @computes("export_cell")
-def cell(value: Any) -> str:
-    """Return a value as a cell of CSV, so that no spreadsheet takes it for a formula.
-
-    >>> [cell(v) for v in (None, True, ["a", "b"], "+31104400101", {"city": "Bergen"})]
-    ['', 'true', 'a;b', "'+31104400101", '{"city":"Bergen"}']
-    """
-    if value is None:
-        return ""
-    if isinstance(value, list) and all(isinstance(v, str) for v in value):
-        text = ";".join(value)
-    else:
-        text = value if isinstance(value, str) else orjson.dumps(value).decode()
-    return f"'{text}" if text.startswith(_FORMULA) else text
-
-
-def as_csv(fields: Sequence[str], rows: Sequence[Mapping[str, Any]], /) -> str:
-    """Return rows as RFC 4180 writes them, field names first."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(fields)
-    writer.writerows([cell(row[name]) for name in fields] for row in rows)
-    return out.getvalue()
-
-
-def as_ndjson(rows: Sequence[Mapping[str, Any]], /) -> str:
-    """Return one JSON object a line, with the fields that are set."""
-    return "".join(orjson.dumps({k: v for k, v in row.items() if v is not None}).decode() + "\n" for row in rows)
+def export_cell(value: Any) -> str:
+    """Return a value as a cell of CSV; see :func:`crm_reference.emulator.tables.cell`."""
+    return cell(value)
 
 
 task("contacts.export", Task(_take, _write, so_far=_so_far, needs="exports"))

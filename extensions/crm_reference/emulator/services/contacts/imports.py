@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,9 +17,7 @@ from crm_reference.emulator.services.contacts.members import add_members
 from crm_reference.emulator.services.contacts.rows import body_of
 from crm_reference.emulator.services.contacts.selecting import CONTACTS, LISTS, invalid, refused
 from crm_reference.emulator.store import Record, folded
-
-_DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t"}
-_MAX_ROWS = 1_000_000
+from crm_reference.emulator.tables import DELIMITERS, TableError, column_key, read_table
 
 #: Other names of each field, as a column's key has them.
 SYNONYMS: Mapping[str, str] = {
@@ -54,15 +49,6 @@ _FIELD_OF = {key: field for field, keys in SYNONYMS.items() for key in keys.spli
 
 
 # -- mapping -------------------------------------------------------------------------------------------------------------------
-
-
-def column_key(name: str, /) -> str:
-    """Return a column's name as it is compared: letters and digits in lower case, without accents.
-
-    >>> column_key("E-Mail"), column_key("Prénom")
-    ('email', 'prenom')
-    """
-    return "".join(c for c in unicodedata.normalize("NFKD", name).lower() if c.isalnum())
 
 
 @computes("import_mapping")
@@ -111,7 +97,10 @@ def suggest_mapping(call: Call) -> Reply:
 def start_import(call: Call) -> Reply:
     """Read the table, check mapping and options, and start a job over its rows; it waits while imports is down."""
     body = call.body
-    columns, rows = read_table(_source(call), _DELIMITERS[body.get("delimiter", "comma")])
+    try:
+        columns, rows = read_table(_source(call), DELIMITERS[body.get("delimiter", "comma")])
+    except TableError as error:
+        raise refused("import_source_unreadable", str(error), "#/source") from None
     mapping = _mapping(call, columns)
     mode, match_by = body.get("mode", "upsert"), body.get("match_by", "email")
     if match_by == "external_id" and "external_system" not in body:
@@ -153,33 +142,6 @@ def _source(call: Call) -> str:
     if file is None:
         raise invalid("#/source/file_id", "invalid_reference", "There is no file with this ID.")
     return str(file.doc.get("_content", file.doc.get("_text", "")))
-
-
-def read_table(text: str, delimiter: str, /) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
-    """Read CSV as RFC 4180 writes it.
-
-    :return: The names of the columns, and each row's number, the heading being row 1, with its cells by column.
-    :raises Problem: ``import_source_unreadable``.
-    """
-    try:
-        lines = list(csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), delimiter=delimiter, strict=True))
-    except csv.Error as error:
-        raise refused("import_source_unreadable", f"The source can't be read as a table: {error}.", "#/source") from None
-    columns = [name.strip() for name in lines[0]] if lines else []
-    if len({name.casefold() for name in columns}) < len(columns):
-        raise refused("import_source_unreadable", "The first row has a column name twice.", "#/source")
-    rows = []
-    for number, line in enumerate(lines[1:], start=2):
-        if not line:
-            continue
-        if len(line) != len(columns):
-            detail = f"Row {number} has {len(line)} cells, and the first row has {len(columns)}."
-            raise refused("import_source_unreadable", detail, "#/source")
-        rows.append((number, {column: cell.strip() for column, cell in zip(columns, line, strict=True)}))
-    if not rows or len(rows) > _MAX_ROWS:
-        detail = f"The source has {len(rows)} rows beneath the first one; between 1 and {_MAX_ROWS} can be imported."
-        raise refused("import_source_unreadable", detail, "#/source")
-    return columns, rows
 
 
 def _mapping(call: Call, columns: Sequence[str]) -> dict[str, dict[str, str]]:

@@ -13,12 +13,12 @@ from crm_reference.emulator.jobs import OPEN, failures
 from crm_reference.emulator.messages import Problem
 from crm_reference.emulator.registry import handles, sees
 from crm_reference.emulator.store import Record
+from crm_reference.emulator.tables import MEDIA_TYPES
 
 JOBS = "contact-jobs"
 STARTER = JobCollection("contacts", JOBS, "crm.contact_job.finished.v1")
 start = STARTER.start
 
-_MEDIA = {"csv": "text/csv", "ndjson": "application/x-ndjson"}
 _VALUE_LENGTH = 200
 #: Members of a result that speak of the file.
 _OF_THE_FILE = ("file_name", "file_bytes", "content_digest")
@@ -105,4 +105,4 @@ def download(call: Call) -> Reply:
         "Content-Disposition": f'attachment; filename="{job["result"]["file_name"]}"',
         "X-Content-Type-Options": "nosniff",
     }
-    return Reply(200, job["_file"], headers, _MEDIA[job["_format"]])
+    return Reply(200, job["_file"], headers, MEDIA_TYPES[job["_format"]])

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from crm_reference.emulator import custom_fields
 from crm_reference.emulator.call import Context
 from crm_reference.emulator.registry import computes
-from crm_reference.emulator.services.contacts.scoring import normalise_phone
-
-#: What an export puts before a cell that a spreadsheet would take for a formula; an import takes the apostrophe away again.
-_GUARDED = ("'=", "'+", "'-", "'@")
+from crm_reference.emulator.tables import bare_phone, converted, unguarded
 
 
 def body_of(context: Context, cells: Mapping[str, str], mapping: Mapping[str, Mapping[str, str]], system: str, /) -> dict[str, Any]:
@@ -34,9 +30,7 @@ def row_body(row: Mapping[str, Any]) -> dict[str, Any]:
     """
     body: dict[str, Any] = {}
     for column, mapped in row["mapping"].items():
-        cell = row["cells"].get(column, "").strip()
-        if cell.startswith(_GUARDED):
-            cell = cell[1:]
+        cell = unguarded(row["cells"].get(column, ""))
         if not cell:
             continue
         if "custom_field" in mapped:
@@ -57,23 +51,10 @@ def _set(body: dict[str, Any], field: str, cell: str, system: str) -> None:
         case "tags":
             body["tags"] = list(dict.fromkeys(tag.strip() for tag in cell.split(";") if tag.strip()))
         case "phone":
-            body["phone"] = normalise_phone(cell)
+            body["phone"] = bare_phone(cell)
         case "external_id":
             body["external_ids"] = {system or "import": cell}
         case _ if field.startswith("address_"):
             body.setdefault("address", {})[field.removeprefix("address_")] = cell
         case _:
             body[field] = cell
-
-
-def converted(cell: str, kind: str, /) -> Any:
-    """Return a cell in the JSON type of a custom field; one that doesn't fit stays text, and the definition refuses it."""
-    if kind in ("integer", "decimal") and re.fullmatch(r"-?\d{1,15}", cell):
-        return int(cell)
-    if kind == "decimal" and re.fullmatch(r"-?\d{1,15}\.\d{1,6}", cell):
-        return float(cell)
-    if kind == "boolean" and cell.lower() in ("true", "false"):
-        return cell.lower() == "true"
-    if kind == "multi_picklist":
-        return [choice.strip() for choice in cell.split(";") if choice.strip()]
-    return cell

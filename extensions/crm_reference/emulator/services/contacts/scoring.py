@@ -6,7 +6,6 @@ Pure functions; nothing here reads a store. The vectors in ``examples/vectors/co
 from __future__ import annotations
 
 import math
-import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 from rapidfuzz.distance import JaroWinkler
 
 from crm_reference.emulator.registry import computes
+from crm_reference.emulator.tables import bare_phone
 
 #: Points of each signal at its full strength.
 EMAIL, PHONE, NAME, ACCOUNT = 65, 40, 55, 20
@@ -140,13 +140,5 @@ def duplicate_score(people: Mapping[str, Any]) -> dict[str, Any]:
 
 @computes("normalise_phone")
 def normalise_phone(number: str) -> str:
-    """Return a number as an import stores it: E.164 without blanks, hyphens, points, slashes and brackets.
-
-    A leading ``00`` is the international prefix. Numbers without a country stay as they are written, and the schema refuses them:
-    guessing a country makes wrong numbers.
-
-    >>> normalise_phone("+31 (0)10 440-0101"), normalise_phone("0047 55 30 02 02")
-    ('+31104400101', '+4755300202')
-    """
-    bare = re.sub(r"[\s().\-/]", "", number.replace("(0)", ""))
-    return "+" + bare[2:] if bare.startswith("00") else bare
+    """Return a number as an import stores it; see :func:`crm_reference.emulator.tables.bare_phone`."""
+    return bare_phone(number)
