@@ -8,7 +8,7 @@ against the contract: an answer that the contract doesn't allow is a bug, and ra
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -189,6 +189,8 @@ class Engine:
                 return Reply(kept.status, kept.body, {**kept.headers, "Idempotency-Replayed": "true"}, kept.media_type)
         self._suffer(operation, policy)
         with self.world.store.transaction():
+            if host := registry.HOSTS.get(operation.id):
+                call.identity = replace(identity, tenant=host(call))
             load_records(call)
             access.demand_of_call(call)
             self._check_precondition(call)

@@ -32,6 +32,8 @@ Presentation = Callable[["Context", "Record"], Mapping[str, Any]]
 Visibility = Callable[["Context", "Record"], bool]
 #: Takes the context and a record about to be deleted; raises a problem where it must stay.
 Guard = Callable[["Context", "Record"], None]
+#: Takes a call without a token whose path has a record of some tenant; returns that tenant's ID, empty where no tenant has it.
+Host = Callable[["Call"], str]
 Listener = Callable[["Context", Mapping[str, Any]], None]
 #: Takes the context, a user's ID and ``read`` or ``write``; returns the condition of the records that are open to the user besides
 #: what roles and sharing rules give.
@@ -69,6 +71,7 @@ VISIBILITIES: dict[str, Visibility] = {}
 GUARDS: dict[str, Guard] = {}
 OPENINGS: dict[str, Opening] = {}
 ENTRANCES: dict[str, Entrance] = {}
+HOSTS: dict[str, Host] = {}
 LISTENERS: dict[str, list[Listener]] = {}
 TASKS: dict[str, Task] = {}
 
@@ -169,6 +172,16 @@ def enters(collection: str, /) -> Callable[[Entrance], Entrance]:
 
     def register(function: Entrance) -> Entrance:
         ENTRANCES[collection] = function
+        return function
+
+    return register
+
+
+def hosts(operation: str, /) -> Callable[[Host], Host]:
+    """Register in whose tenant a public operation acts: the one that owns the form which the path names."""
+
+    def register(function: Host) -> Host:
+        HOSTS[operation] = function
         return function
 
     return register
