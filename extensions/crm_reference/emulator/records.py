@@ -173,8 +173,7 @@ class Records:
             self._refuse(errors)
         old = record.doc if record.deleted_at is None else {**record.doc, "_restoring": True}
         rules.enforce(context, resource, new, old)
-        if differences:  # what comes back from the recycle bin, or changes for the platform alone, was judged when it was written
-            custom_fields.enforce(context, resource, new, old)
+        custom_fields.enforce(context, resource, new, old, is_changed=bool(differences))
         changed = Record(record.collection, record.id, record.version + 1, new)
         new.pop("deleted_at", None)
         self._write(resource, changed, action, differences)

@@ -44,9 +44,9 @@ def next_number(context: Context, series: str, said: Mapping[str, Any], /) -> in
 
 
 def draw(context: Context, series: str, said: Mapping[str, Any], /) -> str:
-    """Draw the next number of a series and return it in its format. No number is drawn twice, and a refused write leaves a gap."""
-    number = next_number(context, series, said)
-    context.world.store.put(context.tenant, Record(SERIES, f"series-{series}", 1, {"id": f"series-{series}", "next_number": number + 1}))
+    """Draw the next number of a series and return it in its format. No two records get the same one."""
+    number, id = next_number(context, series, said), f"series-{series}"
+    context.world.store.put(context.tenant, Record(SERIES, id, 1, {"id": id, "next_number": number + 1}))
     return formatted(said["format"], number)
 
 

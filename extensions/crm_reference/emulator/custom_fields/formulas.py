@@ -301,4 +301,3 @@ def _leads(context: Context, at: str, path: str, object_type: str, name: str) ->
         return True
     operand = operands(context, at).get(head)
     return bool(rest and operand and operand.target and _leads(context, operand.target, rest, object_type, name))
-

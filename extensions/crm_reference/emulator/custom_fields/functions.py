@@ -147,10 +147,28 @@ def like(text: str, pattern: str, /) -> bool:
     >>> like("PC-00042", "PC-#####"), like("NL", "@@#")
     (True, False)
     """
-    pieces = {"#": "[0-9]", "@": "[A-Za-z]", "?": ".", "*": ".*"}
-    # A run of stars is one star: nothing is left to try twice.
-    form = "".join(pieces.get(c) or re.escape(c) for c in re.sub(r"\*+", "*", pattern))
-    return re.fullmatch(form, text, re.DOTALL) is not None if pattern.count("*") <= 5 else False
+    at = begin = 0
+    star = -1  # the last star that was met, and where in the text what it stands for ends
+    place = 0
+    while begin < len(text):
+        if at < len(pattern) and pattern[at] == "*":
+            star, place, at = at, begin, at + 1
+        elif at < len(pattern) and _fits(text[begin], pattern[at]):
+            at, begin = at + 1, begin + 1
+        elif star >= 0:  # let the star stand for one character more
+            place, at = place + 1, star + 1
+            begin = place
+        else:
+            return False
+    return not pattern[at:].strip("*")
+
+
+def _fits(character: str, sign: str) -> bool:
+    if sign == "#":
+        return character in "0123456789"
+    if sign == "@":
+        return character.isascii() and character.isalpha()
+    return sign in ("?", character)
 
 
 def _left(text: str, count: Decimal) -> str:
@@ -202,7 +220,7 @@ _ALL = (
     Function("contains", "text", ("text", "text"), "boolean", "Whether the first text has the second in it; capitals count.", 'contains("Tidewater Inland", "Inland")', lambda t, p: p in t),
     Function("starts_with", "text", ("text", "text"), "boolean", "Whether the first text begins with the second.", 'starts_with("PC-00042", "PC-")', lambda t, p: t.startswith(p)),
     Function("ends_with", "text", ("text", "text"), "boolean", "Whether the first text ends with the second.", 'ends_with("noor@tidewater.example", ".example")', lambda t, p: t.endswith(p)),
-    Function("like", "text", ("text", "text"), "boolean", "Whether a text has a form: # stands for a digit, @ for a letter A to Z, ? for any character, * for any number of them, five stars at most.", 'like("9321483", "#######")', like),
+    Function("like", "text", ("text", "text"), "boolean", "Whether a text has a form: # stands for a digit, @ for a letter A to Z, ? for any character, * for any number of them.", 'like("9321483", "#######")', like),
     Function("replace", "text", ("text", "text", "text"), "text", "The first text with the third wherever the second stood.", 'replace("07-12", "-", "/")', _replace),
     Function("pad_left", "text", ("text", "number", "text"), "text", "The text filled up at its left to a width, with 0 or a character of your choice.", 'pad_left("42", 5)', _pad, least=2),
     Function("to_text", "text", ("any",), "text", "A value as text: numbers without needless zeros, dates as ISO 8601, lists with commas.", "to_text(12.50)", text_of),

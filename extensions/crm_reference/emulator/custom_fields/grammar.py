@@ -31,6 +31,8 @@ LONGEST = 2000
 DEEPEST = 30
 #: A tree has at most this many nodes.
 LARGEST = 300
+#: A name has at most this many characters, and a path with its dots this many.
+LONGEST_NAME, LONGEST_PATH = 60, 120
 
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -148,9 +150,18 @@ def _tokens(text: str) -> list[_Token]:
             raise ExpressionError("syntax_error", at, what)
         kind = str(match.lastgroup)
         content = match[kind]
+        if kind == "name" and len(content) > LONGEST_NAME:
+            raise ExpressionError("too_complex", match.start(kind), f"a name has at most {LONGEST_NAME} characters")
         found.append(_Token("word" if kind == "name" and content in _WORDS else kind, content, match.start(kind)))
         at = match.end()
     return [*found, _Token("end", "", end)]
+
+
+def _quoted(token: _Token) -> str:
+    """Return a token for a message, its beginning where it is long."""
+    if not token.text:
+        return "the end"
+    return repr(token.text if len(token.text) <= 40 else f"{token.text[:40]}…")
 
 
 def parse(text: str, /) -> Node:
@@ -190,7 +201,7 @@ class _Parser:
 
     def demand_end(self) -> None:
         if self._next.kind != "end":
-            raise ExpressionError("syntax_error", self._next.at, f"{self._next.text!r} stands where the expression should end")
+            raise ExpressionError("syntax_error", self._next.at, f"{_quoted(self._next)} stands where the expression should end")
 
     @property
     def _next(self) -> _Token:
@@ -204,8 +215,7 @@ class _Parser:
 
     def _demand(self, text: str) -> None:
         if not self._taken("sign", text):
-            found = repr(self._next.text) if self._next.text else "the end"
-            raise ExpressionError("syntax_error", self._next.at, f"{text!r} is expected, not {found}")
+            raise ExpressionError("syntax_error", self._next.at, f"{text!r} is expected, not {_quoted(self._next)}")
 
     def _made(self, node: _N) -> _N:
         self._size += 1
@@ -302,7 +312,10 @@ class _Parser:
                 raise ExpressionError("syntax_error", self._next.at, "a name is expected after the dot")
             parts.append(self._next.text)
             self._index += 1
-        return self._made(Field(name.at, ".".join(parts)))
+        path = ".".join(parts)
+        if len(path) > LONGEST_PATH:
+            raise ExpressionError("too_complex", name.at, f"the path of a field has at most {LONGEST_PATH} characters")
+        return self._made(Field(name.at, path))
 
     def _literal(self) -> Literal:
         token = self._next
@@ -318,8 +331,7 @@ class _Parser:
         elif token.kind == "word" and token.text in ("true", "false", "null"):
             value = {"true": True, "false": False, "null": None}[token.text]
         else:
-            found = repr(token.text) if token.text else "the end"
-            raise ExpressionError("syntax_error", at, f"a value is expected, not {found}")
+            raise ExpressionError("syntax_error", at, f"a value is expected, not {_quoted(token)}")
         self._index += 1
         return self._made(Literal(at, value))
 

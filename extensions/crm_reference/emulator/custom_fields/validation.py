@@ -30,18 +30,21 @@ BROKEN = "validation_rule_broken"
 TAKEN = "custom_value_taken"
 
 
-def enforce(context: Context, resource: Resource, new: Doc, old: Doc | None, /) -> None:
-    """Refuse a write that breaks active validation rules of its object; all that it breaks are told at once.
+def enforce(context: Context, resource: Resource, new: Doc, old: Doc | None, /, *, is_changed: bool = True) -> None:
+    """Refuse a write that repeats a unique value, or breaks active validation rules of its object; all that it breaks are told.
 
+    What follows from another write, or comes back from the recycle bin, was judged by the rules when it was written.
+
+    :param is_changed: Whether the write changes what clients see.
     :raises Problem: ``validation_failed``, with each rule's message at the field that the rule names.
     """
-    if context.is_upkeep:
-        return
     object_type = extension(context, resource, new)
     if not object_type:
         return
     if errors := list(_repeated(context, resource, object_type, new, old)):
         raise Problem("validation_failed", f"{counted(len(errors), 'unique field')} can't take the value; see errors.", errors)
+    if context.is_upkeep or not is_changed:
+        return
     if errors := [entry(context, object_type, rule) for rule in broken(context, object_type, new, old)]:
         raise Problem("validation_failed", f"{counted(len(errors), 'validation rule')} refused the record; see errors.", errors)
 

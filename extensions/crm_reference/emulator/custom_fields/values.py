@@ -205,6 +205,9 @@ _FORM_NAMES = {
 def _number(said: Mapping[str, Any], value: Any, *, whole: bool) -> tuple[str, str] | None:
     if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
         return "wrong_type", f"must be {'an integer' if whole else 'a number'}"
+    places = said.get("decimal_places")
+    if places is not None and round(value, places) != value:
+        return "invalid_format", f"must have at most {places} decimals"
     return _bounds(said, value)
 
 

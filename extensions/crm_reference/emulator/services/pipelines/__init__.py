@@ -1,0 +1,1 @@
+"""Pipelines: ways to a sale, their stages and guards, rules that act, and analytics."""
