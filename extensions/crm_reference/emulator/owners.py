@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from crm_reference.emulator.refusals import invalid, refused
 from crm_reference.emulator.store import Record
 
 if TYPE_CHECKING:
@@ -32,3 +33,31 @@ def note(context: Context, collection: str, user: str, /, *, is_active: bool, up
     context.world.store.put(context.tenant, Record(COLLECTION, user, 1, {"id": user, "is_active": is_active}))
     for record in context.records.find(collection, owner_id=user):
         context.records.change(record, {"is_owner_active": is_active}, event=updated)
+
+
+def check_owner(context: Context, user: str, pointer: str, code: str, /) -> None:
+    """Refuse a user who can't become an owner.
+
+    :param pointer: Where the user stands in the body.
+    :param code: Code for a user who was deactivated: ``deal_owner_inactive``.
+    :raises Problem: ``invalid_reference`` for a user who isn't there, else the code.
+    """
+    if context.records.peek("users", user) is None:
+        raise invalid(pointer, "invalid_reference", "There is no user with this ID.")
+    if not is_active(context, user):
+        raise refused(code, f"{user} was deactivated. Choose an active user.", pointer)
+
+
+def hand_over(context: Context, record: Record, owner: str, event: str, /, **told: str | None) -> Record:
+    """Set another owner and tell of it; the present owner changes nothing.
+
+    :param event: ``crm.deal.owner_changed.v1``.
+    :param told: ``reason`` and ``job_id`` of the event, as far as they are set.
+    """
+    before = record.doc.get("owner_id")
+    if before == owner:
+        return record
+    changed = context.records.change(record, {"owner_id": owner}, action="owner_changed")
+    data = {"record": context.records.public(changed), "previous_owner_id": before}
+    context.emit(event, record.id, data | {k: v for k, v in told.items() if v})
+    return changed

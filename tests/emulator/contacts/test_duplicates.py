@@ -78,7 +78,7 @@ class TestMerge:
         before = [call("GET", f"/contacts/{id}").json() for id in (NOOR, HADAD)]
         preview = call("POST", "/contacts/merge-preview", MERGE).json()
         assert before == [call("GET", f"/contacts/{id}").json() for id in (NOOR, HADAD)]
-        assert engine.outbox == []
+        assert engine.emitted == []
 
         merge = call("POST", "/contacts/merge", MERGE).json()
 

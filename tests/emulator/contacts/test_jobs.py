@@ -53,7 +53,7 @@ class TestBulk:
     def test_hands_a_portfolio_over(self, call, run, engine):
         job = run("/contacts/transfer-ownership", {"from_owner_id": MAYA, "to_owner_id": TOMAS, "reason": "Leave"})
 
-        assert job["result"] == {"matched_count": 4, "updated_count": 4, "failed_count": 0}
+        assert job["result"] == {"matched_count": 4, "updated_count": 4, "skipped_count": 0, "failed_count": 0}
         told = [e["data"] for e in engine.outbox if e["type"] == "crm.contact.owner_changed.v1"]
         assert {(job["id"], "Leave", MAYA)} == {(d["job_id"], d["reason"], d["previous_owner_id"]) for d in told}
 

@@ -91,14 +91,14 @@ class TestStatic:
 
         assert [r["status"] for r in added["results"]] == [200, 201, 404]
         assert (added["succeeded_count"], added["failed_count"], added["member_count"]) == (2, 1, 3)
-        assert engine.outbox[-1]["data"]["contact_ids"] == [SVEN]
+        assert engine.emitted[-1]["data"]["contact_ids"] == [SVEN]
         removed = call("POST", f"/contact-lists/{GUESTS}/members/remove", {"contact_ids": [SVEN, HANA]}).json()
         assert [r["status"] for r in removed["results"]] == [204, 404]
 
     def test_a_call_that_changes_nothing_says_nothing(self, call, engine):
         call("POST", f"/contact-lists/{GUESTS}/members", {"contact_ids": [NOOR]})
 
-        assert (engine.outbox, call("GET", f"/contact-lists/{GUESTS}").headers["ETag"]) == ([], '"1"')
+        assert (engine.emitted, call("GET", f"/contact-lists/{GUESTS}").headers["ETag"]) == ([], '"1"')
 
     def test_copies(self, call):
         copy = call("POST", f"/contact-lists/{GUESTS}/clone", {"name": "Copy"}, by="tomas").json()

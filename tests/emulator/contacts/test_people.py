@@ -70,14 +70,14 @@ class TestOwner:
         contact = call("POST", f"/contacts/{NOOR}/change-owner", {"owner_id": TOMAS, "reason": "Bergen team"}).json()
 
         assert contact["owner_id"] == TOMAS
-        data = engine.outbox[-1]["data"]
+        data = engine.emitted[-1]["data"]
         assert (data["previous_owner_id"], data["reason"]) == ("usr_01KDVDNA000000000000000001", "Bergen team")
         assert call("GET", f"/contacts/{NOOR}/history").json()["data"][0]["action"] == "owner_changed"
 
     def test_the_present_owner_changes_nothing(self, call, engine):
         answer = call("POST", f"/contacts/{NOOR}/change-owner", {"owner_id": "usr_01KDVDNA000000000000000001"})
 
-        assert (answer.headers["ETag"], engine.outbox) == ('"4"', [])
+        assert (answer.headers["ETag"], engine.emitted) == ('"4"', [])
 
     def test_someone_deactivated_is_refused(self, call):
         answer = call("POST", f"/contacts/{NOOR}/change-owner", {"owner_id": BRAM})
@@ -115,7 +115,7 @@ class TestTags:
         ).json()
 
         assert contact["tags"] == ["key-contact", "webinar"]
-        assert engine.outbox[-1]["data"]["changed_fields"] == ["tags"]
+        assert engine.emitted[-1]["data"]["changed_fields"] == ["tags"]
 
     def test_one_in_both_lists_is_refused(self, call):
         answer = call("POST", f"/contacts/{NOOR}/tags", {"add": ["a", "b"], "remove": ["x", "b"]})

@@ -167,7 +167,7 @@ class TestErasure:
             "merge": 1,
         }
         assert "Haddad" not in str(receipt)
-        assert engine.outbox[-1]["data"]["merged_contact_ids"] == [HADAD]
+        assert engine.emitted[-1]["data"]["merged_contact_ids"] == [HADAD]
         assert 404 == call("GET", f"/contacts/{NOOR}").status_code == call("GET", f"/contacts/{HADAD}").status_code
         assert "reports_to_id" not in call("GET", f"/contacts/{DANIEL}").json()
         feed = [c for c in call("GET", "/contacts/changes?limit=200").json()["data"] if c["id"] in (NOOR, HADAD)]

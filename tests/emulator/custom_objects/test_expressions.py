@@ -71,7 +71,7 @@ class TestReading:
 
 
 class TestChecking:
-    @pytest.mark.parametrize("function", FUNCTIONS.values(), ids=str)
+    @pytest.mark.parametrize("function", FUNCTIONS.values(), ids=lambda function: function.name)
     def test_examples_of_functions_fit(self, function: functions.Function) -> None:
         fields = {**FIELDS, "ports": Operand("ports", "list"), "flag": Operand("flag", "text")}
         checker = Checker(None, {**fields, "gross_tonnage": Operand("gross_tonnage", "number")})

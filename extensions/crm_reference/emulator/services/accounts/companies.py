@@ -9,11 +9,12 @@ from crm_reference.emulator import access, owners
 from crm_reference.emulator.behaviours import listing
 from crm_reference.emulator.behaviours.single import shown
 from crm_reference.emulator.call import Call, Context, Reply
-from crm_reference.emulator.messages import Problem
+from crm_reference.emulator.refusals import invalid, refused
 from crm_reference.emulator.registry import computes, derives, enforces, handles
 from crm_reference.emulator.services.accounts import tree
-from crm_reference.emulator.services.accounts.selecting import ACCOUNTS, invalid, refused
-from crm_reference.emulator.store import Change, Record
+from crm_reference.emulator.services.accounts.selecting import ACCOUNTS
+from crm_reference.emulator.store import Record
+from crm_reference.emulator.versions import version_reply
 
 MAX_TAGS = 50
 OWNER_CHANGED = "crm.account.owner_changed.v1"
@@ -109,28 +110,13 @@ def _top_of_new(context: Context, new: Mapping[str, Any]) -> str:
 
 
 def check_owner(context: Context, user: str, pointer: str, /) -> None:
-    """Refuse a user who can't become an owner.
-
-    :raises Problem: ``invalid_reference`` or ``account_owner_inactive``.
-    """
-    if context.records.peek("users", user) is None:
-        raise invalid(pointer, "invalid_reference", "There is no user with this ID.")
-    if not owners.is_active(context, user):
-        raise refused("account_owner_inactive", f"{user} was deactivated. Choose an active user.", pointer)
+    """Refuse a user who can't become an owner; see :func:`crm_reference.emulator.owners.check_owner`."""
+    owners.check_owner(context, user, pointer, "account_owner_inactive")
 
 
 def hand_over(context: Context, account: Record, owner: str, /, **told: str | None) -> Record:
-    """Set another owner and tell of it; the present owner changes nothing.
-
-    :param told: ``reason`` and ``job_id`` of the event, as far as they are set.
-    """
-    before = account.doc.get("owner_id")
-    if before == owner:
-        return account
-    changed = context.records.change(account, {"owner_id": owner}, action="owner_changed")
-    data = {"record": context.records.public(changed), "previous_owner_id": before}
-    context.emit(OWNER_CHANGED, account.id, data | {k: v for k, v in told.items() if v})
-    return changed
+    """Set another owner of an account and tell of it."""
+    return owners.hand_over(context, account, owner, OWNER_CHANGED, **told)
 
 
 @handles("changeAccountOwner")
@@ -196,36 +182,4 @@ def list_contacts(call: Call) -> Reply:
 @handles("getAccountVersion")
 def read_version(call: Call) -> Reply:
     """Rebuild an account as one write left it, by taking back what came later."""
-    account, version = call.records.get(ACCOUNTS, call.path["account_id"]), int(call.path["version"])
-    log = call.world.store.changes(call.tenant, ACCOUNTS, id=account.id, newest_first=True)
-    entry = next((c for c in log if c.version == version), None)
-    if entry is None:
-        raise Problem("not_found", f"{account.id} has no version {version}.")
-    doc = as_it_was(account.doc, [c for c in log if c.version > version]) | {"updated_at": entry.at}
-    doc.pop("updated_by", None)
-    who = {"changed_by": entry.actor} if entry.actor.startswith("usr_") else {}
-    if entry.action != "created" and who:
-        doc["updated_by"] = entry.actor
-    record = call.records.shown(Record(ACCOUNTS, account.id, version, doc))
-    body = {"account_id": account.id, "version": version, "changed_at": entry.at, **who, "action": entry.action, "record": record}
-    return Reply(200, body)
-
-
-def as_it_was(doc: Mapping[str, Any], later: list[Change], /) -> dict[str, Any]:
-    """Return a document before some writes.
-
-    :param later: Entries of the change log, newest first.
-    """
-    doc = {**doc, "custom_fields": dict(doc.get("custom_fields", {}))}
-    for change in later:
-        for difference in change.detail.get("changes", ()):
-            name, target = difference["field"], doc
-            if name.startswith("custom_fields."):
-                target, name = doc["custom_fields"], name.removeprefix("custom_fields.")
-            if "old_value" in difference:
-                target[name] = difference["old_value"]
-            else:
-                target.pop(name, None)
-    if not doc["custom_fields"]:
-        del doc["custom_fields"]
-    return doc
+    return version_reply(call, ACCOUNTS)

@@ -9,9 +9,10 @@ from crm_reference.emulator import access
 from crm_reference.emulator.behaviours import listing, single
 from crm_reference.emulator.call import Call, Context, Reply
 from crm_reference.emulator.messages import Problem, counted
+from crm_reference.emulator.refusals import invalid, refused
 from crm_reference.emulator.registry import handles
 from crm_reference.emulator.services.accounts import figures, tree
-from crm_reference.emulator.services.accounts.selecting import ACCOUNTS, invalid, refused, seen_account, summary
+from crm_reference.emulator.services.accounts.selecting import ACCOUNTS, seen_account, summary
 from crm_reference.emulator.store import Record
 
 MOVED = "crm.account.parent_changed.v1"

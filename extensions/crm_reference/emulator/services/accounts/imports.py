@@ -11,8 +11,9 @@ from crm_reference.emulator.call import Call, Context, Reply
 from crm_reference.emulator.job_collections import maybe_trial, tally
 from crm_reference.emulator.messages import Problem, counted
 from crm_reference.emulator.records import merge_patch
+from crm_reference.emulator.refusals import invalid, refused
 from crm_reference.emulator.registry import Task, computes, handles, task
-from crm_reference.emulator.services.accounts.selecting import ACCOUNTS, JOBS, invalid, refused, seen_account
+from crm_reference.emulator.services.accounts.selecting import ACCOUNTS, JOBS, seen_account
 from crm_reference.emulator.store import Record, folded, member
 from crm_reference.emulator.tables import DELIMITERS, TableError, bare_phone, column_key, converted, read_table, unguarded
 

@@ -13,10 +13,11 @@ from crm_reference.emulator.call import Call, Context, Reply
 from crm_reference.emulator.clock import days_later
 from crm_reference.emulator.holders import upkeep
 from crm_reference.emulator.messages import Problem, counted
+from crm_reference.emulator.refusals import refused
 from crm_reference.emulator.registry import handles, presents, sees
 from crm_reference.emulator.services.accounts import facts, links, tree
 from crm_reference.emulator.services.accounts.duplicates import leave_groups
-from crm_reference.emulator.services.accounts.selecting import ACCOUNTS, is_seen, refused, seen_account
+from crm_reference.emulator.services.accounts.selecting import ACCOUNTS, is_seen, seen_account
 from crm_reference.emulator.services.accounts.survivorship import FIELDS, NUMERIC, TEXTS, UNITED, decide
 from crm_reference.emulator.store import Record
 

@@ -11,8 +11,8 @@ from crm_reference.emulator import access
 from crm_reference.emulator.behaviours.listing import criteria
 from crm_reference.emulator.call import Context
 from crm_reference.emulator.job_collections import JobCollection
-from crm_reference.emulator.messages import Problem
 from crm_reference.emulator.query import Condition
+from crm_reference.emulator.refusals import invalid
 from crm_reference.emulator.store import Record
 
 ACCOUNTS = "accounts"
@@ -26,20 +26,6 @@ def summary(account: Record, /) -> dict[str, Any]:
     shown = {name: account.doc[name] for name in _SUMMARY if name in account.doc}
     address = account.doc.get("billing_address", {})
     return shown | {name: address[name] for name in ("city", "country") if name in address}
-
-
-def invalid(pointer: str, code: str, detail: str, /) -> Problem:
-    """Return a ``validation_failed`` about one place of the body.
-
-    :param pointer: ``#/owner_id``.
-    :param code: A field code, ``invalid_reference``.
-    """
-    return Problem("validation_failed", "1 field is not valid; see errors.", [{"pointer": pointer, "code": code, "detail": detail}])
-
-
-def refused(code: str, detail: str, pointer: str, /) -> Problem:
-    """Return a problem with a code of its own that names one place of the body."""
-    return Problem(code, detail, [{"pointer": pointer, "code": code, "detail": detail}])
 
 
 def seen_account(context: Context, id: str, /) -> Record | None:

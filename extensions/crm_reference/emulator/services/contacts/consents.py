@@ -12,8 +12,9 @@ from crm_reference.emulator.call import Call, Context, Reply
 from crm_reference.emulator.clock import days_later
 from crm_reference.emulator.holders import upkeep
 from crm_reference.emulator.messages import Problem
+from crm_reference.emulator.refusals import invalid
 from crm_reference.emulator.registry import computes, handles, sees
-from crm_reference.emulator.services.contacts.selecting import invalid, is_seen, seen_contact
+from crm_reference.emulator.services.contacts.selecting import is_seen, seen_contact
 from crm_reference.emulator.store import Record
 from crm_reference.emulator.tokens import Identity
 

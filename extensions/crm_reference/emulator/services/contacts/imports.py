@@ -11,11 +11,12 @@ from crm_reference.emulator.call import Call, Context, Reply
 from crm_reference.emulator.job_collections import maybe_trial, tally
 from crm_reference.emulator.messages import Problem, counted
 from crm_reference.emulator.records import merge_patch
+from crm_reference.emulator.refusals import invalid, refused
 from crm_reference.emulator.registry import Task, computes, handles, task
 from crm_reference.emulator.services.contacts.jobs import start
 from crm_reference.emulator.services.contacts.members import add_members
 from crm_reference.emulator.services.contacts.rows import body_of
-from crm_reference.emulator.services.contacts.selecting import CONTACTS, LISTS, invalid, refused
+from crm_reference.emulator.services.contacts.selecting import CONTACTS, LISTS
 from crm_reference.emulator.store import Record, folded
 from crm_reference.emulator.tables import DELIMITERS, TableError, column_key, read_table
 

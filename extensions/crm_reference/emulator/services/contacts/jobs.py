@@ -2,61 +2,28 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Set
 from typing import Any
 
-from crm_reference.emulator.behaviours import listing, single
-from crm_reference.emulator.call import Call, Context, Reply
-from crm_reference.emulator.job_collections import JobCollection
-from crm_reference.emulator.jobs import OPEN, failures
-from crm_reference.emulator.messages import Problem
-from crm_reference.emulator.registry import handles, sees
-from crm_reference.emulator.store import Record
-from crm_reference.emulator.tables import MEDIA_TYPES
+from crm_reference.emulator.behaviours import single
+from crm_reference.emulator.call import Context
+from crm_reference.emulator.job_collections import JobCollection, downloaded, listed_errors
+from crm_reference.emulator.jobs import OPEN
+from crm_reference.emulator.registry import handles
 
 JOBS = "contact-jobs"
 STARTER = JobCollection("contacts", JOBS, "crm.contact_job.finished.v1")
 start = STARTER.start
 
-_VALUE_LENGTH = 200
 #: Members of a result that speak of the file.
 _OF_THE_FILE = ("file_name", "file_bytes", "content_digest")
 
 
-@sees(JOBS)
-def see(context: Context, job: Record) -> bool:
-    """Show a job for 30 days after its end: to whoever holds the bulk scope, and to the user who started it."""
-    if job.doc.get("expires_at", context.now) < context.now:
-        return False
-    return "contacts.bulk" in context.identity.scopes or job.doc.get("created_by") == context.identity.user
-
-
 handles("getContactJob")(single.read_job)
 handles("cancelContactJob")(STARTER.cancel)
-
-
-@handles("listContactJobErrors")
-def list_errors(call: Call) -> Reply:
-    """Return what the job could not handle, in the order of its items."""
-    job = call.found.doc
-    return listing.paged_items(call, [error for failure in failures(job["_outcomes"]) for error in _errors(job, failure)])
-
-
-def _errors(job: Mapping[str, Any], failure: Mapping[str, Any]) -> list[dict[str, Any]]:
-    problem, item = failure["_problem"], failure["_item"]
-    where = {"row": item["row"]} if isinstance(item, dict) else {"contact_id": item}
-    found = []
-    for entry in problem.get("errors") or [{"code": problem["code"], "detail": problem["detail"]}]:
-        error = {**where, "code": entry["code"], "detail": entry["detail"]}
-        field = re.sub(r"/\d+(?=/|$)", "", entry.get("pointer", "")).removeprefix("#").strip("/").replace("/", ".")
-        if field:
-            error["field"] = field
-        column = job.get("_columns", {}).get(field)
-        if column is not None and isinstance(item, dict):
-            error |= {"column": column, "value": item["cells"].get(column, "")[:_VALUE_LENGTH]}
-        found.append(error)
-    return found
+handles("listContactJobErrors")(lambda call: listed_errors(call, "contact_id"))
+handles("downloadContactJobResult")(lambda call: downloaded(call, "contact_job_has_no_file"))
+STARTER.show_to("contacts.bulk")
 
 
 def forget_people(context: Context, ids: Iterable[str], marks: Iterable[str], /) -> None:
@@ -90,19 +57,3 @@ def _is_of(item: Any, gone: Set[str], named: Set[str]) -> bool:
     if isinstance(item, dict):
         return any(text.lower() in named for text in item.get("cells", {}).values())
     return item in gone
-
-
-@handles("downloadContactJobResult")
-def download(call: Call) -> Reply:
-    """Return the file that an export made, with its digest."""
-    job = call.found.doc
-    if job["kind"] != "export" or job["status"] != "succeeded":
-        raise Problem("contact_job_has_no_file", f"The job is a {job['kind'].replace('_', ' ')} and {job['status']}.")
-    if "_file" not in job:
-        raise Problem("contact_job_has_no_file", "The file was removed, since a person in it was erased. Start the export again.")
-    headers = {
-        "Content-Digest": job["result"]["content_digest"],
-        "Content-Disposition": f'attachment; filename="{job["result"]["file_name"]}"',
-        "X-Content-Type-Options": "nosniff",
-    }
-    return Reply(200, job["_file"], headers, MEDIA_TYPES[job["_format"]])

@@ -13,12 +13,13 @@ from crm_reference.emulator.call import Call, Context, Reply
 from crm_reference.emulator.clock import days_later
 from crm_reference.emulator.holders import upkeep
 from crm_reference.emulator.messages import Problem, counted
+from crm_reference.emulator.refusals import refused
 from crm_reference.emulator.registry import handles, presents, sees
 from crm_reference.emulator.services.contacts.consents import CONSENTS, lapse
 from crm_reference.emulator.services.contacts.duplicates import leave_groups
 from crm_reference.emulator.services.contacts.people import MAX_MANAGERS, refuse_restricted
 from crm_reference.emulator.services.contacts.relationships import RELATIONSHIPS, repeated
-from crm_reference.emulator.services.contacts.selecting import CONTACTS, LISTS, is_seen, refused, seen_contact
+from crm_reference.emulator.services.contacts.selecting import CONTACTS, LISTS, is_seen, seen_contact
 from crm_reference.emulator.services.contacts.survivorship import FIELDS, UNITED, decide
 from crm_reference.emulator.store import Record
 

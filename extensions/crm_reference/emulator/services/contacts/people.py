@@ -11,10 +11,12 @@ from crm_reference.emulator.behaviours import listing
 from crm_reference.emulator.behaviours.single import shown
 from crm_reference.emulator.call import Call, Context, Reply
 from crm_reference.emulator.messages import Problem
+from crm_reference.emulator.refusals import invalid, refused
 from crm_reference.emulator.registry import computes, derives, enforces, guards, handles
 from crm_reference.emulator.services.contacts.relationships import RELATIONSHIPS, repeated
-from crm_reference.emulator.services.contacts.selecting import CONTACTS, invalid, refused
-from crm_reference.emulator.store import Change, Record
+from crm_reference.emulator.services.contacts.selecting import CONTACTS
+from crm_reference.emulator.store import Record
+from crm_reference.emulator.versions import version_reply
 
 MAX_TAGS = 50
 #: How far the line of managers is followed.
@@ -135,29 +137,14 @@ def change_owner(call: Call) -> Reply:
 
 
 def check_owner(context: Context, user: str, pointer: str, /) -> None:
-    """Refuse a user who can't become an owner.
-
-    :raises Problem: ``invalid_reference`` or ``owner_inactive``.
-    """
-    if context.records.peek("users", user) is None:
-        raise invalid(pointer, "invalid_reference", "There is no user with this ID.")
-    if not owners.is_active(context, user):
-        raise refused("owner_inactive", f"{user} was deactivated. Choose an active user.", pointer)
+    """Refuse a user who can't become an owner; see :func:`crm_reference.emulator.owners.check_owner`."""
+    owners.check_owner(context, user, pointer, "owner_inactive")
 
 
 def hand_over(context: Context, contact: Record, owner: str, /, **told: str | None) -> Record:
-    """Set another owner and tell of it; the present owner changes nothing.
-
-    :param told: ``reason`` and ``job_id`` of the event, as far as they are set.
-    """
+    """Set another owner of a contact whose processing isn't restricted, and tell of it."""
     refuse_restricted(context, contact)
-    before = contact.doc.get("owner_id")
-    if before == owner:
-        return contact
-    changed = context.records.change(contact, {"owner_id": owner}, action="owner_changed")
-    data = {"record": context.records.public(changed), "previous_owner_id": before}
-    context.emit("crm.contact.owner_changed.v1", contact.id, data | {k: v for k, v in told.items() if v})
-    return changed
+    return owners.hand_over(context, contact, owner, "crm.contact.owner_changed.v1", **told)
 
 
 @handles("changeContactAccount")
@@ -208,38 +195,4 @@ def change_tags(call: Call) -> Reply:
 @handles("getContactVersion")
 def read_version(call: Call) -> Reply:
     """Rebuild a contact as one write left it, by taking back what came later."""
-    contact, version = call.records.get(CONTACTS, call.path["contact_id"]), int(call.path["version"])
-    log = call.world.store.changes(call.tenant, CONTACTS, id=contact.id, newest_first=True)
-    entry = next((c for c in log if c.version == version), None)
-    if entry is None:
-        raise Problem("not_found", f"{contact.id} has no version {version}.")
-    doc = as_it_was(contact.doc, [c for c in log if c.version > version])
-    doc |= {"updated_at": entry.at}
-    doc.pop("updated_by", None)
-    who = {"changed_by": entry.actor} if entry.actor.startswith("usr_") else {}
-    if entry.action != "created" and who:
-        doc["updated_by"] = entry.actor
-    record = call.records.shown(Record(CONTACTS, contact.id, version, doc))
-    body = {"contact_id": contact.id, "version": version, "changed_at": entry.at, **who, "action": entry.action, "record": record}
-    return Reply(200, body)
-
-
-def as_it_was(doc: Mapping[str, Any], later: list[Change], /) -> dict[str, Any]:
-    """Return a document before some writes.
-
-    :param later: Entries of the change log, newest first.
-    """
-    doc = {**doc, "custom_fields": dict(doc.get("custom_fields", {}))}
-    for change in later:
-        for difference in change.detail.get("changes", ()):
-            name = difference["field"]
-            target = doc
-            if name.startswith("custom_fields."):
-                target, name = doc["custom_fields"], name.removeprefix("custom_fields.")
-            if "old_value" in difference:
-                target[name] = difference["old_value"]
-            else:
-                target.pop(name, None)
-    if not doc["custom_fields"]:
-        del doc["custom_fields"]
-    return doc
+    return version_reply(call, CONTACTS)

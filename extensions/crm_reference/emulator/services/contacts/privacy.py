@@ -10,6 +10,7 @@ from crm_reference.emulator.behaviours import single
 from crm_reference.emulator.behaviours.feeds import version_entry
 from crm_reference.emulator.call import Call, Context, Reply
 from crm_reference.emulator.holders import upkeep
+from crm_reference.emulator.refusals import invalid
 from crm_reference.emulator.registry import handles
 from crm_reference.emulator.services.contacts import jobs
 from crm_reference.emulator.services.contacts.consents import CONSENTS, lapse
@@ -17,7 +18,7 @@ from crm_reference.emulator.services.contacts.duplicates import leave_groups
 from crm_reference.emulator.services.contacts.members import lists_of
 from crm_reference.emulator.services.contacts.merging import MERGES
 from crm_reference.emulator.services.contacts.relationships import RELATIONSHIPS
-from crm_reference.emulator.services.contacts.selecting import CONTACTS, LISTS, invalid
+from crm_reference.emulator.services.contacts.selecting import CONTACTS, LISTS
 from crm_reference.emulator.services.contacts.snapshots import forget_people
 from crm_reference.emulator.store import Record
 

@@ -12,6 +12,7 @@ from crm_reference.emulator.behaviours.listing import criteria
 from crm_reference.emulator.call import Context
 from crm_reference.emulator.messages import Problem
 from crm_reference.emulator.query import Condition, Fields
+from crm_reference.emulator.refusals import invalid
 from crm_reference.emulator.store import Record
 
 CONTACTS, LISTS = "contacts", "contact-lists"
@@ -22,20 +23,6 @@ _SUMMARY = ("id", "object", "full_name", "email", "phone", "job_title", "account
 def summary(contact: Record, /) -> dict[str, Any]:
     """Return the few fields by which people recognise a person."""
     return {name: contact.doc[name] for name in _SUMMARY if name in contact.doc}
-
-
-def invalid(pointer: str, code: str, detail: str, /) -> Problem:
-    """Return a ``validation_failed`` about one place of the body.
-
-    :param pointer: ``#/owner_id``.
-    :param code: A field code, ``invalid_reference``.
-    """
-    return Problem("validation_failed", "1 field is not valid; see errors.", [{"pointer": pointer, "code": code, "detail": detail}])
-
-
-def refused(code: str, detail: str, pointer: str, /) -> Problem:
-    """Return a problem with a code of its own that names one place of the body."""
-    return Problem(code, detail, [{"pointer": pointer, "code": code, "detail": detail}])
 
 
 def seen_contact(context: Context, id: str, /) -> Record | None:

@@ -9,6 +9,7 @@ from crm_reference.emulator.behaviours import listing, single
 from crm_reference.emulator.call import Call, Context, Reply
 from crm_reference.emulator.messages import Problem
 from crm_reference.emulator.query import Sort
+from crm_reference.emulator.refusals import invalid
 from crm_reference.emulator.registry import guards, handles
 from crm_reference.emulator.services.deals.common import (
     DEALS,
@@ -17,7 +18,6 @@ from crm_reference.emulator.services.deals.common import (
     TRANSITIONS,
     demand_active,
     demand_open,
-    invalid,
     stage_of,
     stages_of,
 )

@@ -12,6 +12,7 @@ from crm_reference.emulator.behaviours.listing import criteria
 from crm_reference.emulator.call import Context
 from crm_reference.emulator.messages import Problem
 from crm_reference.emulator.query import Condition
+from crm_reference.emulator.refusals import invalid
 from crm_reference.emulator.store import Record
 
 DEALS, TRANSITIONS, REASONS, VIEWS = "deals", "deal-transitions", "deal-close-reasons", "deal-views"
@@ -21,20 +22,6 @@ PIPELINES, STAGES = "pipelines", "stages"
 ARCHIVED = "deal-archived-pipelines"
 
 UPDATED = "crm.deal.updated.v1"
-
-
-def invalid(pointer: str, code: str, detail: str, /) -> Problem:
-    """Return a ``validation_failed`` about one place of the body.
-
-    :param pointer: ``#/stage_id``.
-    :param code: A field code, ``invalid_reference``.
-    """
-    return Problem("validation_failed", "1 field is not valid; see errors.", [{"pointer": pointer, "code": code, "detail": detail}])
-
-
-def refused(code: str, detail: str, pointer: str, /) -> Problem:
-    """Return a problem with a code of its own that names one place of the body."""
-    return Problem(code, detail, [{"pointer": pointer, "code": code, "detail": detail}])
 
 
 def seen_deal(context: Context, id: str, /) -> Record | None:
@@ -110,6 +97,11 @@ def selected(context: Context, selection: Mapping[str, Any], /, also: Condition 
         ids = orjson.dumps(list(selection["deal_ids"])).decode()
         condition = condition.and_(Condition("id in (select value from json_each(?))", [ids]))
     return [r.id for r in context.world.store.select(context.tenant, DEALS, condition.sql, condition.arguments, order=order)]
+
+
+def hides_amounts(context: Context, /) -> bool:
+    """Tell whether this caller may not see what deals are worth."""
+    return "amount" in context.records.masked(DEALS)
 
 
 def currency_of(context: Context, /) -> str:

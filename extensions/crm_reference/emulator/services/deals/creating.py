@@ -12,9 +12,10 @@ from crm_reference.emulator.call import Call, Context, Reply
 from crm_reference.emulator.holders import upkeep
 from crm_reference.emulator.messages import Problem
 from crm_reference.emulator.records import merge_patch
+from crm_reference.emulator.refusals import invalid, refused
 from crm_reference.emulator.registry import handles
 from crm_reference.emulator.services.deals.changing import change_deal
-from crm_reference.emulator.services.deals.common import DEALS, TRANSITIONS, UPDATED, invalid, refused
+from crm_reference.emulator.services.deals.common import DEALS, TRANSITIONS, UPDATED
 from crm_reference.emulator.services.deals.ranks import rank_on_top
 from crm_reference.emulator.services.deals.records import first_stage
 from crm_reference.emulator.store import Record
@@ -199,28 +200,13 @@ def change_owner(call: Call) -> Reply:
 
 
 def check_owner(context: Context, user: str, pointer: str, /) -> None:
-    """Refuse a user who can't become an owner.
-
-    :raises Problem: ``invalid_reference`` or ``deal_owner_inactive``.
-    """
-    if context.records.peek("users", user) is None:
-        raise invalid(pointer, "invalid_reference", "There is no user with this ID.")
-    if not owners.is_active(context, user):
-        raise refused("deal_owner_inactive", f"{user} was deactivated. Choose an active user.", pointer)
+    """Refuse a user who can't become an owner; see :func:`crm_reference.emulator.owners.check_owner`."""
+    owners.check_owner(context, user, pointer, "deal_owner_inactive")
 
 
 def hand_over(context: Context, deal: Record, owner: str, /, **told: str | None) -> Record:
-    """Set another owner and tell of it; the present owner changes nothing.
-
-    :param told: ``reason`` and ``job_id`` of the event, as far as they are set.
-    """
-    before = deal.doc.get("owner_id")
-    if before == owner:
-        return deal
-    changed = context.records.change(deal, {"owner_id": owner}, action="owner_changed")
-    data = {"record": context.records.public(changed), "previous_owner_id": before}
-    context.emit("crm.deal.owner_changed.v1", deal.id, data | {k: v for k, v in told.items() if v})
-    return changed
+    """Set another owner of a deal and tell of it."""
+    return owners.hand_over(context, deal, owner, "crm.deal.owner_changed.v1", **told)
 
 
 @handles("changeDealTags")

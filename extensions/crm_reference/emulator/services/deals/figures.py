@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from crm_reference.emulator.call import Context
 from crm_reference.emulator.registry import computes
+from crm_reference.emulator.services.deals.common import DEALS, hides_amounts
 from crm_reference.emulator.services.deals.credit import credited, people_of
 from crm_reference.emulator.services.deals.money import decimal_of, money, rounded
 from crm_reference.emulator.services.deals.periods import Period
 from crm_reference.emulator.services.deals.rates import convert
 from crm_reference.emulator.store import Record
 
-DEALS, QUOTAS = "deals", "quotas"
+QUOTAS = "quotas"
 #: From the surest on; each total adds the next one.
 CATEGORIES = ("closed", "commit", "best_case", "pipeline")
 
@@ -26,7 +27,7 @@ class Counted:
 
     :param share: Percent that is credited to the people who count.
     :param own: The share in the deal's currency; ``None`` where the deal has no amount.
-    :param amount: The share in the currency of the figures; ``None`` where no rate is known.
+    :param amount: The share in the currency of the figures; ``None`` without a known rate, and where amounts are hidden.
     """
 
     deal: Mapping[str, Any]
@@ -39,8 +40,11 @@ class Counted:
 
 
 def visible_deals(context: Context, /) -> list[Record]:
-    """Return the deals that the caller may see."""
-    return [r for r in context.world.store.select(context.tenant, DEALS) if context.records.visible(r)]
+    """Return the deals that the caller may see, without amounts where those are hidden from it."""
+    found = [r for r in context.world.store.select(context.tenant, DEALS) if context.records.visible(r)]
+    if hides_amounts(context):
+        return [replace(r, doc={k: v for k, v in r.doc.items() if k != "amount"}) for r in found]
+    return found
 
 
 def category_of(context: Context, deal: Mapping[str, Any], /) -> str:
@@ -75,7 +79,7 @@ def counted(
 
     :param rate_day: Day of the rates for all; without it that of closing for won deals, and today for open ones.
     """
-    found = []
+    found, hidden = [], hides_amounts(context)
     for record in visible_deals(context):
         deal = record.doc
         day = day_of(deal)
@@ -86,7 +90,7 @@ def counted(
         if not share or (category == "omitted" and not with_omitted):
             continue
         on = rate_day or (str(day) if category == "closed" else context.now[:10])
-        amount: Decimal | None = Decimal(0)
+        amount = None if hidden else Decimal(0)
         if own is not None:
             amount = convert(context, {"amount": str(own), "currency": deal["amount"]["currency"]}, currency, on)
         probability = 100 if category == "closed" else int(deal.get("probability", 0))

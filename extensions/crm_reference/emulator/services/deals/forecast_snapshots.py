@@ -9,8 +9,9 @@ from typing import Any
 from crm_reference.emulator.behaviours import single
 from crm_reference.emulator.call import Call, Context, Reply
 from crm_reference.emulator.registry import computes, handles, sees
+from crm_reference.emulator.services.deals.common import DEALS, hides_amounts
 from crm_reference.emulator.services.deals.credit import may_read_of, people_of
-from crm_reference.emulator.services.deals.figures import DEALS, Counted, counted, day_of, figures, quota_for
+from crm_reference.emulator.services.deals.figures import Counted, counted, day_of, figures, quota_for
 from crm_reference.emulator.services.deals.money import money
 from crm_reference.emulator.services.deals.periods import Period, period_of
 from crm_reference.emulator.services.deals.rates import convert, tenant_currency
@@ -116,7 +117,7 @@ def compare(call: Call) -> Reply:
 def _state(context: Context, entry: Mapping[str, Any] | None, currency: str, today: str) -> dict[str, Any] | None:
     if entry is None:
         return None
-    amount = convert(context, entry["amount"], currency, today) if entry["amount"] else None
+    amount = convert(context, entry["amount"], currency, today) if entry["amount"] and not hides_amounts(context) else None
     return {"category": entry["category"], "amount": amount or Decimal(0)}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from crm_reference.emulator import hearing, owners
+from crm_reference.emulator import field_access, hearing, owners
 from crm_reference.emulator.call import Context
 from crm_reference.emulator.registry import hears
 from crm_reference.emulator.services.deals.changing import change_deal
@@ -15,6 +15,8 @@ from crm_reference.emulator.store import Record
 
 #: System under which a deal keeps the ID of the lead that it was.
 LEAD_SYSTEM = "lead"
+#: The kind of record of which field security speaks, and the name under which is kept what was said of it, word for word.
+DEAL, _TOLD = "deal", "deal as told"
 
 Event = Mapping[str, Any]
 
@@ -148,5 +150,19 @@ def custom_field_deleted(context: Context, event: Event) -> None:
 
 @hears("crm.field_security.changed.v1")
 def field_security_changed(context: Context, event: Event) -> None:
-    """Keep what a role may do with a field of deals."""
-    hearing.take_field_security(context, event, "deal")
+    """Keep what a role may do with a field of deals, and hide with the amount what follows from it."""
+    hearing.take_field_security(context, event, DEAL)
+    data, store = event["data"], context.world.store
+    if DEAL not in (data.get("object_name"), data.get("object_type")):
+        return
+    role = data["role"]
+    for said in data.get("fields") or [data]:
+        field_access.keep(context, _TOLD, role, said["field"], said["access"])
+    found = store.find(context.tenant, field_access.COLLECTION, object_type=_TOLD, role=role)
+    told = {r.doc["field"]: r.doc["access"] for r in found}
+    for name in ("amount_minor", "weighted_amount"):
+        access = "hidden" if told.get("amount") == "hidden" else told.get(name)
+        if access is not None:
+            field_access.keep(context, DEAL, role, name, access)
+        else:
+            store.remove(context.tenant, field_access.COLLECTION, f"{DEAL}.{role}.{name}")

@@ -11,9 +11,10 @@ from crm_reference.emulator.call import Call, Context, Reply
 from crm_reference.emulator.job_collections import maybe_trial, tally
 from crm_reference.emulator.messages import Problem, counted
 from crm_reference.emulator.records import merge_patch
+from crm_reference.emulator.refusals import invalid, refused
 from crm_reference.emulator.registry import Task, handles, task
 from crm_reference.emulator.services.deals.changing import change_deal
-from crm_reference.emulator.services.deals.common import DEALS, UPDATED, currency_of, invalid, refused, stages_of
+from crm_reference.emulator.services.deals.common import DEALS, UPDATED, currency_of, stages_of
 from crm_reference.emulator.services.deals.creating import create_deal
 from crm_reference.emulator.services.deals.jobs import start
 from crm_reference.emulator.services.deals.records import first_stage

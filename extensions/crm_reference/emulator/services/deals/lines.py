@@ -15,11 +15,10 @@ from crm_reference.emulator.query import Sort
 from crm_reference.emulator.registry import enforces, handles
 from crm_reference.emulator.services.deals import pricing, terms
 from crm_reference.emulator.services.deals.changing import set_amount
-from crm_reference.emulator.services.deals.common import currency_of
+from crm_reference.emulator.services.deals.common import currency_of, hides_amounts
 from crm_reference.emulator.services.deals.money import decimal_of, plain
 from crm_reference.emulator.services.deals.offers import (
     BOOKS,
-    DEALS,
     LINES,
     PRODUCTS,
     demand_bounded,
@@ -289,7 +288,7 @@ def _repriced(call: Call, deal: Record, line: Record, body: Mapping[str, Any]) -
 def totals(call: Call) -> Reply:
     """Add up the lines, and compare with the deal's amount."""
     deal, lines = call.parents["deal_id"], [line.doc for line in lines_of(call, call.parents["deal_id"].id)]
-    amount = None if "amount" in call.records.masked(DEALS) else deal.doc.get("amount")
+    amount = None if hides_amounts(call) else deal.doc.get("amount")
     answer: dict[str, Any] = {"deal_id": deal.id, "is_synced": False} | ({"deal_amount": amount} if amount else {})
     if lines:
         sums = pricing.totals_of(lines)

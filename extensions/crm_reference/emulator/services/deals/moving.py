@@ -19,6 +19,7 @@ from crm_reference.emulator.services.deals.common import (
     UPDATED,
     demand_active,
     demand_open,
+    hides_amounts,
     stage_of,
     stages_of,
 )
@@ -185,7 +186,7 @@ def preview(call: Call) -> Reply:
         "probability": doc["probability"],
         "forecast_category": doc["forecast_category"],
     }
-    if doc.get("amount") and "amount" not in call.records.masked(DEALS):
+    if doc.get("amount") and not hides_amounts(call):
         body["weighted_amount"] = weighted(doc["amount"], doc["probability"])
     return Reply(200, body)
 

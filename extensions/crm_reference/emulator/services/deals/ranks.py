@@ -8,8 +8,9 @@ from typing import Any
 from crm_reference.emulator.behaviours.single import shown
 from crm_reference.emulator.call import Call, Context, Reply
 from crm_reference.emulator.query import Condition
+from crm_reference.emulator.refusals import invalid
 from crm_reference.emulator.registry import computes, handles
-from crm_reference.emulator.services.deals.common import DEALS, UPDATED, invalid, seen_deal
+from crm_reference.emulator.services.deals.common import DEALS, UPDATED, seen_deal
 from crm_reference.emulator.store import Record
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"

@@ -8,6 +8,7 @@ from typing import Any
 from crm_reference.emulator.call import Call, Context, Reply
 from crm_reference.emulator.messages import Problem
 from crm_reference.emulator.registry import handles, presents
+from crm_reference.emulator.services.deals.common import hides_amounts
 from crm_reference.emulator.services.deals.credit import SPLITS, USERS
 from crm_reference.emulator.services.deals.money import decimal_of, money
 from crm_reference.emulator.services.deals.shares import allot
@@ -39,10 +40,17 @@ def read(call: Call) -> Reply:
     deal = call.found
     kept = call.records.find(SPLITS, deal_id=deal.id)
     if kept:
-        return Reply(200, call.records.shown(kept[0]))
+        return Reply(200, _seen(call, call.records.shown(kept[0])))
     whole = [{"user_id": deal.doc["owner_id"], "percent": _WHOLE}]
     body = {"id": f"dsp_{deal.id[4:]}", "object": "deal_splits", "deal_id": deal.id, "is_default": True}
-    return Reply(200, {**body, "shares": _parts(deal.doc, whole)})
+    return Reply(200, _seen(call, {**body, "shares": _parts(deal.doc, whole)}))
+
+
+def _seen(call: Call, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave the amounts out for those who may not see that of the deal."""
+    if not hides_amounts(call):
+        return dict(body)
+    return {**body, "shares": [{k: v for k, v in share.items() if k != "amount"} for share in body["shares"]]}
 
 
 @handles("replaceDealSplits")
@@ -58,7 +66,7 @@ def replace(call: Call) -> Reply:
     else:
         record = call.records.create(SPLITS, {"deal_id": deal.id, "is_default": False, "shares": shares}, id=f"dsp_{deal.id[4:]}")
     call.emit("crm.deal_splits.replaced.v1", record.id, {"record": call.records.public(record), **before})
-    return Reply(200, call.records.shown(record))
+    return Reply(200, _seen(call, call.records.shown(record)))
 
 
 def _check(call: Call, shares: Sequence[Mapping[str, Any]]) -> None:

@@ -11,7 +11,8 @@ from crm_reference.emulator.call import Call, Context, Reply
 from crm_reference.emulator.field_access import limited
 from crm_reference.emulator.registry import computes, handles
 from crm_reference.emulator.services.deals.analysis import NONE, Asked, asked, key_of, label_of, worth
-from crm_reference.emulator.services.deals.figures import DEALS, percent
+from crm_reference.emulator.services.deals.common import DEALS
+from crm_reference.emulator.services.deals.figures import percent
 from crm_reference.emulator.services.deals.money import money
 from crm_reference.emulator.services.deals.periods import period_around
 

@@ -10,7 +10,7 @@ from typing import Any
 from crm_reference.emulator.behaviours.listing import criteria
 from crm_reference.emulator.call import Call, Context, Reply
 from crm_reference.emulator.registry import computes, handles
-from crm_reference.emulator.services.deals.common import DEALS, currency_of, own_deals
+from crm_reference.emulator.services.deals.common import DEALS, currency_of, hides_amounts, own_deals
 from crm_reference.emulator.services.deals.money import decimal_of, money
 from crm_reference.emulator.services.deals.rates import rate
 from crm_reference.emulator.store import Record
@@ -84,8 +84,7 @@ def totals_of(asked: Doc, /) -> dict[str, Any]:
 
 def adder(context: Context, currency: str = "", /) -> Adder:
     """Return what adds deals up for this caller."""
-    hidden = context.records.masked(DEALS)
-    return Adder(context, currency or currency_of(context), hidden.isdisjoint(("amount", "weighted_amount")))
+    return Adder(context, currency or currency_of(context), not hides_amounts(context))
 
 
 _FIELDS = {

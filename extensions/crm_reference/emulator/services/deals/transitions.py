@@ -12,8 +12,9 @@ from crm_reference.emulator.languages import language_of
 from crm_reference.emulator.messages import Problem
 from crm_reference.emulator.problems import as_problem
 from crm_reference.emulator.query import Condition
+from crm_reference.emulator.refusals import invalid
 from crm_reference.emulator.registry import computes, handles, presents
-from crm_reference.emulator.services.deals.common import DEALS, STAGES, TRANSITIONS, invalid, own_deals, stage_of
+from crm_reference.emulator.services.deals.common import DEALS, STAGES, TRANSITIONS, hides_amounts, own_deals, stage_of
 from crm_reference.emulator.services.deals.moving import Way, carry, demand_reachable
 from crm_reference.emulator.store import Record, member
 
@@ -46,7 +47,7 @@ def stage_times(asked: Mapping[str, Any], /) -> dict[str, Any]:
 @presents(TRANSITIONS)
 def present_step(context: Context, step: Record) -> Mapping[str, Any]:
     """Leave the amount of the moment out for those who may not see that of the deal."""
-    return {"amount": None} if "amount" in context.records.masked(DEALS) else {}
+    return {"amount": None} if hides_amounts(context) else {}
 
 
 @handles("getDealStageTimes")

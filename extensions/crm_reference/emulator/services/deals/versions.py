@@ -2,53 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 from crm_reference.emulator.call import Call, Reply
-from crm_reference.emulator.messages import Problem
 from crm_reference.emulator.registry import handles
 from crm_reference.emulator.services.deals.common import DEALS
-from crm_reference.emulator.store import Change, Record
-
-#: What is computed when a deal is read; it can't be known for the past.
-_COMPUTED = ("days_in_stage", "is_rotting")
+from crm_reference.emulator.versions import version_reply
 
 
 @handles("getDealVersion")
 def read_version(call: Call) -> Reply:
-    """Rebuild a deal as one write left it, by taking back what came later."""
-    deal, version = call.records.get(DEALS, call.path["deal_id"]), int(call.path["version"])
-    log = call.world.store.changes(call.tenant, DEALS, id=deal.id, newest_first=True)
-    entry = next((c for c in log if c.version == version), None)
-    if entry is None:
-        raise Problem("not_found", f"{deal.id} has no version {version}.")
-    doc = as_it_was(deal.doc, [c for c in log if c.version > version]) | {"updated_at": entry.at}
-    doc.pop("updated_by", None)
-    who = {"changed_by": entry.actor} if entry.actor.startswith("usr_") else {}
-    if entry.action != "created" and who:
-        doc["updated_by"] = entry.actor
-    shown = call.records.shown(Record(DEALS, deal.id, version, doc))
-    record = {name: value for name, value in shown.items() if name not in _COMPUTED}
-    body = {"deal_id": deal.id, "version": version, "changed_at": entry.at, **who, "action": entry.action, "record": record}
-    return Reply(200, body)
-
-
-def as_it_was(doc: Mapping[str, Any], later: Sequence[Change], /) -> dict[str, Any]:
-    """Return a document before some writes.
-
-    :param later: Entries of the change log, newest first.
-    """
-    found = {**doc, "custom_fields": dict(doc.get("custom_fields", {}))}
-    for change in later:
-        for difference in change.detail.get("changes", ()):
-            name, target = difference["field"], found
-            if name.startswith("custom_fields."):
-                target, name = found["custom_fields"], name.removeprefix("custom_fields.")
-            if "old_value" in difference:
-                target[name] = difference["old_value"]
-            else:
-                target.pop(name, None)
-    if not found["custom_fields"]:
-        del found["custom_fields"]
-    return found
+    """Rebuild a deal as one write left it, by taking back what came later, without what is computed when a deal is read."""
+    return version_reply(call, DEALS, hide=("days_in_stage", "is_rotting"))
