@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from crm_reference.contract import Contract, load
-from crm_reference.sphinx.sequences import Step, draw_sequence, parse_step
+from crm_reference.emulator import Engine, session
+from crm_reference.sphinx.sequences import Step, draw_sequence, parse_step, steps_of
+from crm_reference.trace.evidence import Hit, Result
 
 LINES = ("Maya > Desk: asks for a berth", "", "Platform > Maya: a letter")
 
@@ -54,3 +56,29 @@ def test_the_words_tell_what_the_arrows_show(harbour_contract: Contract) -> None
 
     assert text.startswith("Maya to Desk: asks for a berth.")
     assert "answered" in text
+
+
+class TestCalled:
+    """What a narrative really called."""
+
+    @staticmethod
+    def _block(number: int, *hits: Hit) -> Result:
+        return Result(f"guide#{number}", "docs/guide.md:1", "passed", "narrative", hits)
+
+    def test_calls_neighbours_and_events_are_drawn_in_order(self, harbour_contract: Contract) -> None:
+        title = harbour_contract.services["berths"].title
+        made = Hit("createBerth", 201, True, (("berths", "berths", "getBerth"),), ("crm.berth.created.v1",))
+
+        steps = steps_of([self._block(1, made), self._block(2, Hit("listBerths", 200, True))], harbour_contract, "Maya")
+
+        assert [(s.caller, s.called, s.text, s.is_call) for s in steps] == [
+            ("Maya", title, "POST /berths → 201", True),
+            (title, "Events", "berth.created", False),
+            ("Maya", title, "GET /berths → 200", True),
+        ]
+
+    def test_the_engine_notes_calls_and_events(self, harbour_contract: Contract) -> None:
+        engine = Engine(harbour_contract)
+        session(engine, "maya").post("/v1/berths", json={"name": "Long Quay"})
+
+        assert engine.hits[-1].events == ("crm.berth.created.v1",)

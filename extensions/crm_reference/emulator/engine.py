@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -46,11 +47,15 @@ class Hit:
     """That an operation answered.
 
     :param live: Whether the answer was computed from state rather than scripted.
+    :param calls: Calls between services on the way: who asked, whom, which operation.
+    :param events: Types of the events that were emitted, those of services that heard one included.
     """
 
     operation: str
     status: int
     live: bool
+    calls: tuple[tuple[str, str, str], ...] = ()
+    events: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +143,7 @@ class Engine:
         request_id = self.world.clock.new_id("req")
         operation: Operation | None = None
         headers = {"X-Request-Id": request_id}
+        called = len(self.world.calls)
         try:
             if self.world.open_jobs:
                 jobs.advance(self.world)
@@ -148,11 +154,13 @@ class Engine:
         except Problem as problem:
             profile = operation.profile if operation is not None else self._profile(request.path)
             reply = refusal(self.contract, problem, request, request_id, profile)
-        self.world.outbox.publish()
+        events = self.world.outbox.publish()
         response = rendered(reply, headers)
         if operation is not None:
             check(self.world.validators, operation, response)
-            self._note(operation, response.status)
+            live = self.behaviour(operation) is not None
+            calls = tuple(islice(self.world.calls, called, None)) if len(self.world.calls) > called else ()
+            self._note(Hit(operation.id, response.status, live, calls, events))
         return response
 
     def _route(self, request: Request) -> tuple[Operation, dict[str, str]]:
@@ -279,11 +287,11 @@ class Engine:
         """Tell whether an operation's answers are computed from state."""
         return self.behaviour(self.contract.operations[operation]) is not None
 
-    def _note(self, operation: Operation, status: int) -> None:
-        self.hits.append(Hit(operation.id, status, self.behaviour(operation) is not None))
+    def _note(self, hit: Hit) -> None:
+        self.hits.append(hit)
         if len(self.hits) > 100_000:
             del self.hits[:50_000]
-        key = (operation.id, status)
+        key = (hit.operation, hit.status)
         self.world.metrics[key] = self.world.metrics.get(key, 0) + 1
 
     # -- the world -------------------------------------------------------------------------------------------------------

@@ -64,17 +64,21 @@ class Outbox:
         self.hand_on(context, event)
         return event
 
-    def publish(self) -> None:
+    def publish(self) -> tuple[str, ...]:
         """Send what was emitted and not undone to the webhooks, outside of any transaction: what is sent can't be taken back.
+
+        :return: The types of what was sent.
 
         An undone event leaves its row to the next one; where none came, the row is behind the newest event's.
         """
-        if self._unsent:
-            newest = self._store.last_event()
-            for row, event in self._unsent.items():
-                if row <= newest:
-                    self._webhooks.send(self._store, event)
-            self._unsent.clear()
+        if not self._unsent:
+            return ()
+        newest = self._store.last_event()
+        sent = [event for row, event in self._unsent.items() if row <= newest]
+        self._unsent.clear()
+        for event in sent:
+            self._webhooks.send(self._store, event)
+        return tuple(event["type"] for event in sent)
 
     def hand_on(self, context: Context, event: Mapping[str, Any]) -> None:
         """Let every listening service react once; a second delivery of the same event changes nothing.

@@ -321,13 +321,23 @@ class Suite:
         message: str,
         stamp: Callable[[Iterable[str]], str],
     ) -> Result:
-        entries = tuple({"operation": h.operation, "status": h.status, "live": h.live} for h in hits)
+        # What happened behind a call is drawn for narratives alone; exchanges record their events.
+        entries = tuple(_hit(h, is_told=kind == "narrative") for h in hits)
         outcome: Literal["passed", "failed"] = "failed" if message else "passed"
         return Result(example, place, outcome, kind, entries, stamp({h.operation for h in hits}), message)
 
     def _on_stage(self) -> tuple[Stage, Replayer]:
         assert self._stage is not None and self._replayer is not None, "units run within Suite.run"
         return self._stage, self._replayer
+
+
+def _hit(hit: Hit, *, is_told: bool) -> Mapping[str, Any]:
+    entry: dict[str, Any] = {"operation": hit.operation, "status": hit.status, "live": hit.live}
+    if is_told and hit.calls:
+        entry["calls"] = [list(call) for call in hit.calls]
+    if is_told and hit.events:
+        entry["events"] = list(hit.events)
+    return entry
 
 
 def _run_chunk(chunk: range) -> tuple[int, list[Result]]:

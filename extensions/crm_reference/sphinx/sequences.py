@@ -1,42 +1,52 @@
-"""Sequence diagrams of exchanges: who calls whom in which order, drawn at build time, with each call linked to its exchange."""
+"""Sequence diagrams: who calls whom in which order, of exchanges that an author names, or of what a page's narrative called.
+
+The second kind is drawn when the page is written, since the narrative has run by then and not when the page was read.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from docutils import nodes
+from docutils.parsers.rst import directives
 
 from crm_reference.contract import Contract, Exchange
 from crm_reference.sphinx.diagrams import Box, Drawing, Edge
 from crm_reference.sphinx.directives import ContractDirective, add_directives
 from crm_reference.sphinx.rendering import bulk
-from crm_reference.sphinx.state import note_service
+from crm_reference.sphinx.state import get_state, note_service
 from crm_reference.sphinx.tables import Cell, exchange, joined, plain, ref, row, table
+from crm_reference.trace.evidence import Result, read_results
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
+    from sphinx.util.typing import OptionSpec
 
 _LINE = re.compile(r"(?P<caller>[^>:]+?)\s*>\s*(?P<called>[^>:]+?)\s*:\s*(?P<what>.+)")
 _STEP, _TOP, _BOX, _COLUMN = 40, 62, 150, 210
 #: Width of a letter of a label, about.
 _LETTER = 6.4
+#: Where events go in a drawing.
+BROKER = "Events"
 _PARAMETER = re.compile(r"\{[^}]+\}")
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One arrow: an exchange, or something that no API does, in words.
+    """One arrow: a call, or something that no API does, in words.
 
-    :param exchange: ``None`` where ``text`` says it all.
+    :param exchange: Of a call that an author names.
+    :param is_call: Whether somebody waits for an answer.
     """
 
     caller: str
     called: str
     text: str
-    exchange: Exchange | None
+    exchange: Exchange | None = None
+    is_call: bool = False
 
 
 def parse_step(line: str, contract: Contract, /) -> Step | str:
@@ -49,14 +59,37 @@ def parse_step(line: str, contract: Contract, /) -> Step | str:
         return f"write “{line.strip()}” as Caller > Called: operationId/exchange"
     what = match["what"].strip()
     if "/" not in what or " " in what:
-        return Step(match["caller"], match["called"], what, None)
+        return Step(match["caller"], match["called"], what)
     found = contract.exchanges.get(what)
     if found is None:
         return f"there is no exchange {what}"
     operation = contract.operations[found.operation]
     path = _PARAMETER.sub("{\N{HORIZONTAL ELLIPSIS}}", operation.path)
     text = f"{operation.method} {path} \N{RIGHTWARDS ARROW} {found.status}"
-    return Step(match["caller"], match["called"], text, found)
+    return Step(match["caller"], match["called"], text, found, is_call=True)
+
+
+def steps_of(results: Sequence[Result], contract: Contract, caller: str, /) -> list[Step]:
+    """Return what the blocks of a narrative called, what services called because of it, and the events that were told.
+
+    :param results: The blocks' results in the order of the page.
+    :param caller: Who the narrative is about.
+    """
+    steps: list[Step] = []
+    titles = {slug: service.title for slug, service in contract.services.items()}
+    for hit in (hit for result in results for hit in result.hits):
+        operation = contract.operations.get(hit.operation)
+        if operation is None:
+            continue
+        here = titles[operation.service]
+        path = _PARAMETER.sub("{\N{HORIZONTAL ELLIPSIS}}", operation.path)
+        steps.append(Step(caller, here, f"{operation.method} {path} \N{RIGHTWARDS ARROW} {hit.status}", is_call=True))
+        for who, whom, what in dict.fromkeys(hit.calls):
+            if who in titles and whom in titles and who != whom:
+                steps.append(Step(titles[who], titles[whom], what, is_call=True))
+        for type in dict.fromkeys(hit.events):
+            steps.append(Step(titles[contract.events[type].service], BROKER, type.removeprefix("crm.").removesuffix(".v1")))
+    return steps
 
 
 def draw_sequence(title: str, steps: Sequence[Step], /) -> Drawing:
@@ -73,15 +106,19 @@ def draw_sequence(title: str, steps: Sequence[Step], /) -> Drawing:
         drawing.lines.append((x, 38, x, drawing.height - 4))
     for i, step in enumerate(steps):
         y, start, end = _TOP + i * _STEP + 12, middles[step.caller], middles[step.called]
-        drawing.edges.append(Edge(start, y, end, y, "required" if step.exchange else "async"))
+        drawing.edges.append(Edge(start, y, end, y, "required" if step.is_call else "async"))
         drawing.headings.append((min(start, end) + 8, y - 6, step.text))
     return drawing
 
 
 def _sentence(step: Step) -> str:
     if step.exchange is None:
-        return f"{step.caller} to {step.called}: {step.text}."
+        return f"{step.caller} {'calls' if step.is_call else 'to'} {step.called}: {step.text}."
     return f"{step.caller} calls {step.exchange.operation} of the {step.called}, answered {step.exchange.status}."
+
+
+def _anchor(title: str) -> str:
+    return "sequence-" + re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
 class SequenceDiagram(ContractDirective):
@@ -109,9 +146,8 @@ class SequenceDiagram(ContractDirective):
             note_service(self.env, self.contract.services[slug])
         title = str(self.arguments[0])
         drawing = draw_sequence(title, steps)
-        anchor = "sequence-" + re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
         legend = "Each solid arrow is an exchange that runs with every build; dotted ones are steps that no API takes."
-        figure = bulk("diagram", {"drawing": drawing, "legend": legend, "anchor": anchor}, self.docname, drawing.text)
+        figure = bulk("diagram", {"drawing": drawing, "legend": legend, "anchor": _anchor(title)}, self.docname, drawing.text)
         return [figure, self._calls(title, steps)]
 
     def _calls(self, title: str, steps: Sequence[Step]) -> nodes.Node:
@@ -126,6 +162,45 @@ class SequenceDiagram(ContractDirective):
         return joined([exchange(found.operation, found.name, found.name), plain(found.summary)], ": ")
 
 
+class CalledView(nodes.General, nodes.Element):
+    """Stands for the drawing of what the page's narrative called, until the page is written."""
+
+
+class CalledDiagram(ContractDirective):
+    """``{crm:called} Title``: what the doctests of this page really called, drawn as a sequence.
+
+    The option ``caller`` says whose calls they are; Maya's where it is missing.
+    """
+
+    required_arguments = 1
+    optional_arguments = 0
+    final_argument_whitespace = True
+    option_spec: ClassVar[OptionSpec] = {"caller": directives.unchanged_required}
+
+    def run(self) -> list[nodes.Node]:
+        """Return what stands for the drawing."""
+        return [CalledView(title=str(self.arguments[0]), caller=self.options.get("caller", "Maya"))]
+
+
+def _draw(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Put the drawings in their places."""
+    for view in list(doctree.findall(CalledView)):
+        state = get_state(app.config)
+        ran = read_results(state.root / state.settings.results) or {}
+        blocks = [r for name, r in ran.items() if r.kind == "narrative" and name.rpartition("#")[0] == docname]
+        blocks.sort(key=lambda r: int(r.example.rpartition("#")[2]))
+        steps = steps_of(blocks, state.contract, view["caller"])
+        if not steps:
+            view.replace_self(nodes.paragraph("", "The drawing of these calls is made once the examples have run."))
+            continue
+        drawing = draw_sequence(view["title"], steps)
+        legend = "Drawn from what the examples of this page called. A solid arrow is a call, a dotted one an event."
+        data = {"drawing": drawing, "legend": legend, "anchor": _anchor(view["title"])}
+        view.replace_self(bulk("diagram", data, docname, drawing.text))
+
+
 def setup_sequences(app: Sphinx) -> None:
-    """Add the directive."""
-    add_directives(app, {"sequence": SequenceDiagram})
+    """Add the directives, and draw what was called once everything is known."""
+    add_directives(app, {"sequence": SequenceDiagram, "called": CalledDiagram})
+    app.add_node(CalledView)
+    app.connect("doctree-resolved", _draw, priority=400)

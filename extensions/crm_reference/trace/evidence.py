@@ -41,11 +41,15 @@ class Hit:
     """An operation that an example reached.
 
     :param live: Whether the answer was computed from state, rather than read from a script.
+    :param calls: Calls between services on the way: who asked, whom, which operation. Narratives alone have them.
+    :param events: Types of the events that were emitted. Narratives alone have them.
     """
 
     operation: str
     status: int
     live: bool
+    calls: tuple[tuple[str, str, str], ...] = ()
+    events: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +130,13 @@ def _result(entry: Mapping[str, Any]) -> Result:
         place=entry.get("place", ""),
         outcome=entry["outcome"],
         kind=entry["kind"],
-        hits=tuple(Hit(h["operation"], int(h["status"]), bool(h["live"])) for h in entry.get("hits", ())),
+        hits=tuple(map(_hit, entry.get("hits", ()))),
     )
+
+
+def _hit(entry: Mapping[str, Any]) -> Hit:
+    calls = tuple((str(who), str(whom), str(what)) for who, whom, what in entry.get("calls", ()))
+    return Hit(entry["operation"], int(entry["status"]), bool(entry["live"]), calls, tuple(entry.get("events", ())))
 
 
 def read_laws(path: Path, contract: Contract, /) -> dict[str, tuple[LawEntry, ...]] | None:
