@@ -1,15 +1,44 @@
-"""What every service with records of its own does when it hears of custom fields and field security."""
+"""What every service with records of its own does when it hears of users, custom fields and field security."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from crm_reference.emulator import custom_fields, field_access
+from crm_reference.emulator import custom_fields, field_access, owners
 from crm_reference.emulator.call import Context
+from crm_reference.emulator.registry import hears
 from crm_reference.emulator.store import Record
 
 Event = Mapping[str, Any]
+
+
+def follow(module: str, collection: str, object: str, updated: str, /) -> None:
+    """Let a service follow its owners, its definitions of custom fields, and what roles may do with its fields.
+
+    :param module: The service's module, ``__name__``: reactions are that service's own.
+    :param collection: The records.
+    :param object: The kind of record, as custom-objects and security call it: ``contact``.
+    :param updated: Event of each record whose owner is deactivated or active again.
+    """
+
+    def owner(is_active: bool) -> Callable[[Context, Event], None]:
+        def note(context: Context, event: Event) -> None:
+            owners.note(context, collection, event["data"]["record"]["id"], is_active=is_active, updated=updated)
+
+        return note
+
+    reactions: dict[str, Callable[[Context, Event], None]] = {
+        "crm.user.deactivated.v1": owner(False),
+        "crm.user.reactivated.v1": owner(True),
+        "crm.custom_field.changed.v1": lambda context, event: take_custom_field(context, event, object),
+        "crm.custom_field.deleted.v1": lambda context, event: drop_custom_field(context, event, object, collection),
+        "crm.field_security.changed.v1": lambda context, event: take_field_security(context, event, object),
+    }
+    for event, reaction in reactions.items():
+        # The outbox tells by module and name who listens, and lets each listener hear an event once.
+        reaction.__module__, reaction.__qualname__ = module, f"follow.{collection}.{event}"
+        hears(event)(reaction)
 
 
 def take_custom_field(context: Context, event: Event, object: str, /) -> None:

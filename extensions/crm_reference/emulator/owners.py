@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from crm_reference.emulator.refusals import invalid, refused
 from crm_reference.emulator.store import Record
@@ -46,6 +47,18 @@ def check_owner(context: Context, user: str, pointer: str, code: str, /) -> None
         raise invalid(pointer, "invalid_reference", "There is no user with this ID.")
     if not is_active(context, user):
         raise refused(code, f"{user} was deactivated. Choose an active user.", pointer)
+
+
+def inactive(context: Context, new: Mapping[str, Any], old: Mapping[str, Any] | None, /) -> str:
+    """Tell, as a rule does, that a new record would belong to a user who was deactivated; a user who isn't there is another rule's.
+
+    :param old: The record before the write; one that is there may keep its owner.
+    """
+    owner = new.get("owner_id", "")
+    known = context.records.peek("users", owner)
+    if context.is_upkeep or old is not None or known is None or is_active(context, owner):
+        return ""
+    return f"{owner} was deactivated. Choose an active user."
 
 
 def hand_over(context: Context, record: Record, owner: str, event: str, /, **told: str | None) -> Record:

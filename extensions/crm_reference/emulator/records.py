@@ -285,6 +285,9 @@ class Records:
             if name.startswith("custom_fields.") and "custom_fields" in doc:
                 doc["custom_fields"] = {k: v for k, v in doc["custom_fields"].items() if f"custom_fields.{k}" != name}
             doc.pop(name, None)
+        resource = self._context.resource(record.collection)
+        if resource.extensible and (closed := custom_fields.closed(self._context, resource, doc)):
+            doc["custom_fields"] = {k: v for k, v in doc["custom_fields"].items() if k not in closed}
         wanted = set(fields)
         if not wanted:
             return doc

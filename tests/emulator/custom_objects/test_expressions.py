@@ -166,3 +166,59 @@ class TestShaping:
 
     def test_numbers_are_never_cut(self) -> None:
         assert formatted("PC-{000}", 12345) == "PC-12345"
+
+
+class TestHostileExpressions:
+    """What came to mind to make the language fail, hang or swell."""
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "1000000000000000 % to_number('0.00000000000000000001')",
+            "9" * 1900 + " % 3",
+            "round(" + "9" * 1900 + ", 10)",
+            "-" + "9" * 1900,
+            "1 / 0." + "0" * 1900 + "1",
+            "add_months(date(9999, 12, 31), 999999999999999)",
+            "to_date('20260105')",
+            "to_date('2026-W01-1')",
+            "to_number('\N{ARABIC-INDIC DIGIT THREE}')",
+            "like('a', '" + "*a" * 200 + "')",
+        ],
+    )
+    def test_what_cannot_be_computed_is_blank(self, text: str) -> None:
+        assert value_of(text) is None
+
+    @pytest.mark.parametrize("text", [" and ".join(["b"] * 149), " + ".join(["1"] * 149), "not " * 30 + "b"])
+    def test_long_chains_take_no_stack(self, text: str) -> None:
+        assert problems_of(text) == []
+        assert value_of(text, b=True) is not None
+
+    def test_not_and_parentheses_count_together(self) -> None:
+        with pytest.raises(ExpressionError) as refused:
+            grammar.parse("not not (" * 15 + "b" + ")" * 15)
+
+        assert refused.value.code == "too_complex"
+
+    @pytest.mark.parametrize(
+        ("text", "form", "wanted"),
+        [
+            ("", "", True),
+            ("", "*", True),
+            ("abc", "a*c", True),
+            ("abc", "*b*", True),
+            ("abcabd", "*ab?", True),
+            ("aa", "a*a*a", False),
+            ("a.c", "a.c", True),
+            ("abc", "a.c", False),
+            ("x\ny", "x?y", True),
+            ("ab", "*a", False),
+            ("PC-7", "@@-#", True),
+        ],
+    )
+    def test_likeness(self, text: str, form: str, *, wanted: bool) -> None:
+        assert functions.like(text, form) is wanted
+
+    def test_a_text_that_is_replaced_stays_bounded(self) -> None:
+        assert value_of("len(replace(t, 'a', t))", t="a" * 5000) == functions.LONGEST_TEXT
+        assert value_of("replace(t, 'aa', 'b')", t="a" * 5) == "bba"

@@ -42,8 +42,14 @@ def version_entry(change: Change, /, masked: Collection[str] = ()) -> dict[str, 
         "action": change.action,
         "changed_at": change.at,
         **who,
-        "changes": [c for c in change.detail.get("changes", []) if c["field"].split(".")[0] not in masked],
+        "changes": [c for c in change.detail.get("changes", []) if not _is_masked(c["field"], masked)],
     }
+
+
+def _is_masked(field: str, masked: Collection[str]) -> bool:
+    """Tell whether a changed field, or what it is a part of, is hidden."""
+    parts = field.split(".")
+    return any(".".join(parts[:count]) in masked for count in range(1, len(parts) + 1))
 
 
 def changes(call: Call) -> Reply:

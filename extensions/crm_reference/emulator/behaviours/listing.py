@@ -253,14 +253,14 @@ def describe(call: Call) -> Reply:
         described.append(entry)
     if extension := custom_fields.extension(call, resource):
         for name, said in custom_fields.definitions(call, extension).items():
-            if f"custom_fields.{name}" in hidden:
+            if f"custom_fields.{name}" in hidden or custom_fields.follows_hidden(call, extension, name):
                 continue
             entry = _described(f"custom_fields.{name}", said["type"], table)
             entry |= {
                 "label": said["label"],
                 "is_custom": True,
                 "is_required": bool(said.get("is_required")),
-                "is_writable": f"custom_fields.{name}" not in limited,
+                "is_writable": said["type"] not in custom_fields.COMPUTED and f"custom_fields.{name}" not in limited,
             }
             if "choices" in said:
                 entry["choices"] = list(said["choices"])

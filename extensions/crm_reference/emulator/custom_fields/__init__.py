@@ -4,18 +4,21 @@ Services read and write none of this directly: :class:`~crm_reference.emulator.r
 """
 
 from crm_reference.emulator.custom_fields.beginning import with_defaults, with_numbers
-from crm_reference.emulator.custom_fields.formulas import presented
+from crm_reference.emulator.custom_fields.formulas import closed, follows_hidden, presented
 from crm_reference.emulator.custom_fields.scope import extension
 from crm_reference.emulator.custom_fields.validation import enforce
-from crm_reference.emulator.custom_fields.values import COLLECTION, OPERATORS, check, definitions, query_fields
+from crm_reference.emulator.custom_fields.values import COLLECTION, COMPUTED, OPERATORS, check, definitions, query_fields
 
 __all__ = [
     "COLLECTION",
+    "COMPUTED",
     "OPERATORS",
     "check",
+    "closed",
     "definitions",
     "enforce",
     "extension",
+    "follows_hidden",
     "presented",
     "query_fields",
     "with_defaults",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from crm_reference.emulator.custom_fields import grammar
 from crm_reference.emulator.custom_fields.functions import FUNCTIONS, OF_WRITES, Function
 from crm_reference.emulator.custom_fields.grammar import ExpressionError, Node
-from crm_reference.emulator.custom_fields.scope import PARTS, Operand, operands
+from crm_reference.emulator.custom_fields.scope import PARTS, Operand, root_operands, seen_operands
 
 if TYPE_CHECKING:
     from crm_reference.emulator.call import Context
@@ -18,7 +18,12 @@ PURPOSES = ("formula", "filter", "rule")
 #: Fields of a field that refers to another record; no further.
 HOPS = 1
 
-_NUMERIC = frozenset({"+", "-", "*", "/", "%"})
+#: Signs, the type that they want on both sides, and the one that they give.
+_PAIRS = (
+    (frozenset({"and", "or"}), "boolean", "boolean"),
+    (frozenset({"&"}), "text|number|boolean|date|date_time", "text"),
+    (frozenset({"+", "-", "*", "/", "%"}), "number", "number"),
+)
 _ORDERED = frozenset({"<", "<=", ">", ">="})
 _TIMES = frozenset({"date", "date_time"})
 _SCALARS = frozenset({"number", "text", "boolean", "date", "date_time"})
@@ -57,7 +62,9 @@ class Checker:
         return "any"
 
     def _wanted(self, node: Node, wanted: str) -> str:
-        found = self.type(node)
+        return self._demand(node, self.type(node), wanted)
+
+    def _demand(self, node: Node, found: str, wanted: str) -> str:
         if not _fits(found, wanted):
             self._refuse("wrong_argument_type", node, f"{_spoken(wanted)} is expected here, not {_spoken(found)}")
         return wanted if "|" not in wanted else found
@@ -81,23 +88,23 @@ class Checker:
                 return Operand(node.path, PARTS[operand.type][rest[0]])
             if not operand.target or hop >= HOPS or self._context is None:
                 raise ExpressionError("unknown_field", node.at, f"{'.'.join(parts[: hop + 1])} has no field {rest[0]} here")
-            fields = operands(self._context, operand.target)
+            fields = seen_operands(self._context, operand.target)
         raise ExpressionError("unknown_field", node.at, f"there is no field {node.path}")  # pragma: no cover - a path has a name
 
     def _binary(self, node: grammar.Binary) -> str:
-        if node.sign in ("and", "or"):
-            self._wanted(node.left, "boolean")
-            self._wanted(node.right, "boolean")
-            return "boolean"
-        if node.sign == "&":
-            self._wanted(node.left, "text|number|boolean|date|date_time")
-            self._wanted(node.right, "text|number|boolean|date|date_time")
-            return "text"
-        if node.sign in _NUMERIC:
-            self._wanted(node.left, "number")
-            self._wanted(node.right, "number")
-            return "number"
-        left, right = self.type(node.left), self.type(node.right)
+        spine, first = grammar.chain(node)
+        found = self.type(first)
+        for one in spine:  # a loop, for a chain may be long
+            found = self._pair(one, found)
+        return found
+
+    def _pair(self, node: grammar.Binary, left: str) -> str:
+        for signs, wanted, gives in _PAIRS:
+            if node.sign in signs:
+                self._demand(node.left, left, wanted)
+                self._wanted(node.right, wanted)
+                return gives
+        right = self.type(node.right)
         if "any" not in (left, right) and left != right and not {left, right} <= _TIMES:
             self._refuse("wrong_argument_type", node.right, f"{_spoken(left)} can't be compared with {_spoken(right)}")
         elif node.sign in _ORDERED and "boolean" in (left, right):
@@ -190,7 +197,7 @@ def _spoken(kind: str) -> str:
 def checked(
     context: Context, object_type: str, text: str, /, *, purpose: str = "rule", wanted: str = ""
 ) -> tuple[Node | None, str, list[ExpressionError]]:
-    """Parse and check an expression about an object.
+    """Parse and check an expression about an object. A field that is hidden from the caller is unknown to it.
 
     :param wanted: Type that it must have; any where empty.
     :return: The tree (``None`` where it can't be read), its type, and what is wrong, in the order of the text.
@@ -199,7 +206,7 @@ def checked(
         tree = grammar.parse(text)
     except ExpressionError as problem:
         return None, "any", [problem]
-    checker = Checker(context, operands(context, object_type), purpose=purpose)
+    checker = Checker(context, root_operands(context, object_type), purpose=purpose)
     found = checker.type(tree)
     problems = checker.problems
     if not problems and found not in (*_SCALARS, "any"):

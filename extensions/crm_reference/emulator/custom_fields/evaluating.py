@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
-from decimal import ROUND_HALF_UP, Context, Decimal, localcontext
+from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation, localcontext
 from typing import Any
 
 from crm_reference.emulator.custom_fields import grammar
@@ -39,26 +39,32 @@ class Evaluation:
     def _value(self, node: Node) -> Any:
         match node:
             case grammar.Literal():
-                return node.value
+                return number(node.value) if isinstance(node.value, Decimal) else node.value
             case grammar.Field():
                 return self._lookup(node.path)
             case grammar.Unary():
                 value = self._value(node.operand)
                 return None if value is None else (not value if node.sign == "not" else -value)
-            case grammar.Binary(sign="and" | "or"):
-                return self._joined(node)
             case grammar.Binary():
-                return combined(node.sign, self._value(node.left), self._value(node.right))
+                return self._chain(node)
             case grammar.Membership():
                 return self._member(node)
             case grammar.Call():
                 return self._call(node)
         raise AssertionError(node)  # pragma: no cover - the grammar has no other nodes
 
-    def _joined(self, node: grammar.Binary) -> Any:
+    def _chain(self, node: grammar.Binary) -> Any:
+        """Return the value of ``a + b + c ...``, from the left: a loop, for a chain may be long."""
+        spine, first = grammar.chain(node)
+        value = self._value(first)
+        for one in spine:
+            joined = one.sign in ("and", "or")
+            value = self._joined(one, value) if joined else combined(one.sign, value, self._value(one.right))
+        return value
+
+    def _joined(self, node: grammar.Binary, left: Any) -> Any:
         """Join by three-valued logic (Kleene): a blank doesn't matter where the other side decides."""
         decides = node.sign == "or"
-        left = self._value(node.left)
         if left is decides:
             return decides
         right = self._value(node.right)
@@ -136,10 +142,13 @@ def combined(sign: str, left: Any, right: Any, /) -> Any:
 
 
 def _divided(sign: str, left: Decimal, right: Decimal) -> Decimal:
-    """Return a quotient, or the remainder that has the divisor's sign: -7 % 3 is 2."""
+    """Return a quotient, or the remainder that has the divisor's sign: -7 % 3 is 2; no number where it can't be told."""
     if sign == "/":
         return left / right
-    rest = left % right
+    try:
+        rest = left % right
+    except InvalidOperation:  # the quotient has more digits than numbers have
+        return Decimal("NaN")
     return rest + right if rest and (rest < 0) != (right < 0) else rest
 
 

@@ -1,7 +1,7 @@
 """Formula and roll-up fields: computed whenever a record is shown, kept nowhere.
 
 A formula sees what its reader sees through a reference: a record out of the reader's reach is blank there. A roll-up counts every
-record, whoever asks, so that it is the same number for all.
+record, whoever asks, so that it is the same number for all. What follows from a field that is hidden from the reader is hidden too.
 """
 
 from __future__ import annotations
@@ -14,9 +14,22 @@ from crm_reference.contract import Resource
 from crm_reference.emulator.custom_fields import grammar
 from crm_reference.emulator.custom_fields.checking import checked
 from crm_reference.emulator.custom_fields.evaluating import ARITHMETIC, Evaluation, Lookup, from_json, to_json
-from crm_reference.emulator.custom_fields.functions import rounded
+from crm_reference.emulator.custom_fields.functions import number, rounded
 from crm_reference.emulator.custom_fields.grammar import ExpressionError, place_of
-from crm_reference.emulator.custom_fields.scope import CUSTOM, PARTS, Operand, extension, operands, resource_of, result_type
+from crm_reference.emulator.custom_fields.scope import (
+    CUSTOM,
+    PARTS,
+    Operand,
+    extension,
+    hidden_names,
+    may_ask,
+    member_of,
+    operands,
+    resource_of,
+    result_type,
+    root_operands,
+    seen_operands,
+)
 from crm_reference.emulator.custom_fields.values import COLLECTION, definitions
 from crm_reference.emulator.store import Record, member
 
@@ -34,36 +47,51 @@ RULES = "validation-rules"
 SCALE = 2
 
 Doc = Mapping[str, Any]
+#: What was computed for one answer.
+Memo = dict[tuple[Any, ...], Any]
 
 
 # -- values ----------------------------------------------------------------------------------------------------------------
 
 
-def lookup(context: Context, object_type: str, doc: Doc, /, depth: int = 0) -> Lookup:
-    """Return how an expression finds the fields of a record."""
+def lookup(context: Context, object_type: str, doc: Doc, /, depth: int = 0, memo: Memo | None = None) -> Lookup:
+    """Return how an expression finds the fields of a record.
+
+    :param depth: How many computed fields and references led here.
+    :param memo: What was computed on the way, so that nothing is computed twice: formulas that name formulas would multiply.
+    """
     known = operands(context, object_type)
+    memo = {} if memo is None else memo
+    own: dict[str, Any] = {}
 
     def find(path: str) -> Any:
         name, _, rest = path.partition(".")
         operand = known.get(name)
         if operand is None:
             return None
-        value = _raw(context, object_type, doc, operand, depth)
+        if name not in own:
+            own[name] = _raw(context, object_type, doc, operand, depth, memo)
+        value = own[name]
         if not rest:
             return from_json(operand.type, value)
         if operand.type in PARTS:
             return from_json(PARTS[operand.type].get(rest, "text"), _part(value, rest))
-        return _through(context, operand.target, value, rest, depth)
+        return _through(context, operand.target, value, rest, depth, memo)
 
     return find
 
 
-def _raw(context: Context, object_type: str, doc: Doc, operand: Operand, depth: int) -> Any:
+def _raw(context: Context, object_type: str, doc: Doc, operand: Operand, depth: int, memo: Memo) -> Any:
     said = operand.definition
     if said is None:
         return doc.get(operand.name)
     if said["type"] in COMPUTED:
-        return None if depth >= DEEPEST else computed(context, object_type, said, doc, depth + 1)
+        if depth >= DEEPEST:
+            return None
+        key = ("own", id(doc), operand.name, depth)
+        if key not in memo:  # with the document, so that no other takes its place in memory
+            memo[key] = doc, computed(context, object_type, said, doc, depth + 1, memo)
+        return memo[key][1]
     return (doc.get("custom_fields") or {}).get(operand.name)
 
 
@@ -75,29 +103,29 @@ def _part(value: Any, name: str) -> Any:
     return value.get(name) if isinstance(value, Mapping) else None
 
 
-def _through(context: Context, target: str, id: Any, rest: str, depth: int) -> Any:
+def _through(context: Context, target: str, id: Any, rest: str, depth: int, memo: Memo) -> Any:
     resource = resource_of(context, target) if target and isinstance(id, str) else None
-    record = context.records.peek(resource.collection, id) if resource is not None else None
+    record = context.records.peek(resource.collection, id) if resource is not None and may_ask(context, resource) else None
     if record is None or depth >= DEEPEST or not (context.is_upkeep or context.records.visible(record)):
         return None
-    assert resource is not None  # a record has one
-    hidden = context.records.masked(resource.collection)
-    head = rest.split(".")[0]
-    if head in hidden or f"custom_fields.{head}" in hidden:
-        return None
-    return lookup(context, target, record.doc, depth + 1)(rest)
+    key = ("through", target, id, rest, depth)
+    if key not in memo:
+        seen = rest.split(".")[0] in seen_operands(context, target) and not follows_hidden(context, target, rest)
+        memo[key] = lookup(context, target, record.doc, depth + 1, memo)(rest) if seen else None
+    return memo[key]
 
 
-def computed(context: Context, object_type: str, said: Doc, doc: Doc, /, depth: int = 0) -> Any:
+def computed(context: Context, object_type: str, said: Doc, doc: Doc, /, depth: int = 0, memo: Memo | None = None) -> Any:
     """Return the value of a formula or roll-up field, as JSON; ``None`` where it is blank."""
+    memo = {} if memo is None else memo
     if said["type"] == "roll_up":
-        return rolled_up(context, said["roll_up"], str(doc.get("id", "")), said.get("decimal_places", SCALE))
+        return rolled_up(context, said["roll_up"], str(doc.get("id", "")), said.get("decimal_places", SCALE), depth, memo)
     asked = said["formula"]
     try:
         tree = grammar.parse(asked["expression"])
     except ExpressionError:  # a definition that came by another way than its check
         return None
-    made = Evaluation(context.now, lookup(context, object_type, doc, depth)).value(tree)
+    made = Evaluation(context.now, lookup(context, object_type, doc, depth, memo)).value(tree)
     return shaped(made, asked["result_type"], said.get("decimal_places", SCALE))
 
 
@@ -112,7 +140,7 @@ def shaped(value: Any, kind: str, places: int, /) -> Any:
     return to_json(value, 0 if kind == "integer" else places)
 
 
-def children(context: Context, asked: Doc, id: str, /) -> list[Record]:
+def children(context: Context, asked: Doc, id: str, /, depth: int = 0, memo: Memo | None = None) -> list[Record]:
     """Return the records that a roll-up takes in: those that refer to a record and meet its filter.
 
     :param asked: A roll-up's definition: ``object_type``, ``reference_field``, and perhaps ``filter``.
@@ -131,16 +159,21 @@ def children(context: Context, asked: Doc, id: str, /) -> list[Record]:
     condition = asked.get("filter")
     if not condition:
         return found
-    tree = grammar.parse(condition)
-    return [r for r in found if Evaluation(context.now, lookup(context, asked["object_type"], r.doc)).value(tree) is True]
+    tree, memo = grammar.parse(condition), {} if memo is None else memo
+
+    def is_taken(record: Record) -> bool:
+        return Evaluation(context.now, lookup(context, asked["object_type"], record.doc, depth, memo)).value(tree) is True
+
+    return [r for r in found if is_taken(r)]
 
 
-def rolled_up(context: Context, asked: Doc, id: str, places: int = SCALE, /) -> Any:
+def rolled_up(context: Context, asked: Doc, id: str, places: int = SCALE, /, depth: int = 0, memo: Memo | None = None) -> Any:
     """Return a roll-up of the records that refer to one, as JSON."""
-    taken = children(context, asked, id)
+    memo = {} if memo is None else memo
+    taken = children(context, asked, id, depth, memo)
     if asked["operation"] == "count":
         return len(taken)
-    values = [lookup(context, asked["object_type"], r.doc, 1)(asked.get("field", "")) for r in taken]
+    values = [lookup(context, asked["object_type"], r.doc, depth, memo)(asked.get("field", "")) for r in taken]
     field = operands(context, asked["object_type"]).get(asked.get("field", ""))
     kind = "" if field is None or field.definition is None else field.definition["type"]
     kind = "decimal" if kind == "integer" and asked["operation"] == "average" else kind
@@ -154,13 +187,12 @@ def aggregate(function: str, values: Iterable[Any], /) -> Any:
     Decimal('1.5')
     """
     known = [v for v in values if v is not None]
-    if function == "sum":
-        return sum(known, Decimal(0))
     if not known:
-        return None
-    if function == "average":
+        return Decimal(0) if function == "sum" else None
+    if function in ("sum", "average"):
         with localcontext(ARITHMETIC):
-            return sum(known, Decimal(0)) / len(known)
+            total = sum(known, Decimal(0))
+            return number(total if function == "sum" else total / len(known))
     return min(known) if function == "min" else max(known)
 
 
@@ -177,9 +209,44 @@ def presented(context: Context, resource: Resource, record: Record, doc: dict[st
     wanted = store.remembered(COLLECTION, ("computed", tenant, object_type), find)
     if not wanted:
         return doc
-    made = {said["name"]: computed(context, object_type, said, {**record.doc, "id": record.id}) for said in wanted}
+    whole, memo = {**record.doc, "id": record.id}, Memo()
+    made = {said["name"]: computed(context, object_type, said, whole, 0, memo) for said in wanted}
     values = {**doc.get("custom_fields", {}), **{name: value for name, value in made.items() if value is not None}}
     return {**doc, "custom_fields": values} if values else doc
+
+
+def closed(context: Context, resource: Resource, doc: Doc, /) -> list[str]:
+    """Return the computed custom fields of a record that follow from a field which is hidden from the caller."""
+    object_type = extension(context, resource, doc)
+    shown = doc.get("custom_fields") or {}
+    if not object_type or not shown or context.is_upkeep:
+        return []
+    known = definitions(context, object_type)
+    made = [n for n in shown if n in known and known[n]["type"] in COMPUTED]
+    return [name for name in made if follows_hidden(context, object_type, name)]
+
+
+def follows_hidden(context: Context, object_type: str, path: str, /) -> bool:
+    """Tell whether a computed field follows from a field that is hidden from the caller, over any number of other fields."""
+    if context.is_upkeep:
+        return False
+    head = operands(context, object_type).get(path.partition(".")[0])
+    frontier = [] if head is None or head.definition is None else _needs(head.definition, object_type)
+    seen: set[tuple[str, str]] = set()
+    while frontier:
+        at, needed = frontier.pop()
+        name, _, rest = needed.partition(".")
+        operand = operands(context, at).get(name)
+        if operand is None or (at, needed) in seen:
+            continue
+        seen.add((at, needed))
+        if member_of(operand) in hidden_names(context, at):
+            return True
+        if rest and operand.target:
+            frontier.append((operand.target, rest))
+        elif operand.definition is not None:
+            frontier += _needs(operand.definition, at)
+    return False
 
 
 # -- definitions -----------------------------------------------------------------------------------------------------------
@@ -197,10 +264,13 @@ def _of_formula(context: Context, said: Doc) -> list[dict[str, str]]:
     tree, _, problems = checked(context, object_type, text, purpose="formula", wanted=result_type(asked["result_type"]))
     if problems or tree is None:
         return [complaint(pointer, text, p) for p in problems]
-    if circle := _circle(context, object_type, said["name"], grammar.fields_of(tree)):
-        detail = f"{said['name']} would follow from itself, by way of {circle}"
-        return [{"pointer": pointer, "code": "expression_invalid", "detail": detail}]
-    return []
+    return _of_circle(context, said, pointer)
+
+
+def _of_circle(context: Context, said: Doc, pointer: str) -> list[dict[str, str]]:
+    circle = _circle(context, said["object_type"], said["name"], _needs(said, said["object_type"]))
+    detail = f"{said['name']} would follow from itself, by way of {circle}"
+    return [{"pointer": pointer, "code": "expression_invalid", "detail": detail}] if circle else []
 
 
 def complaint(pointer: str, text: str, problem: ExpressionError, /) -> dict[str, str]:
@@ -209,10 +279,10 @@ def complaint(pointer: str, text: str, problem: ExpressionError, /) -> dict[str,
     return {"pointer": pointer, "code": "expression_invalid", "detail": f"line {line}, column {column}: {problem.message}"}
 
 
-def _circle(context: Context, object_type: str, name: str, fields: Iterable[str]) -> str:
-    """Return the field by which a formula would come back to itself, or ""."""
+def _circle(context: Context, object_type: str, name: str, needs: Iterable[tuple[str, str]]) -> str:
+    """Return the field by which a computed field would come back to itself, or ""."""
     seen: set[tuple[str, str]] = set()
-    frontier = [(object_type, path) for path in fields]
+    frontier = list(needs)
     while frontier:
         at, path = frontier.pop()
         head, _, rest = path.partition(".")
@@ -252,7 +322,7 @@ def _named(text: str) -> list[str]:
 
 def _of_roll_up(context: Context, said: Doc) -> list[dict[str, str]]:
     asked = said["roll_up"]
-    child = operands(context, asked["object_type"])
+    child = root_operands(context, asked["object_type"])
     reference = child.get(asked["reference_field"])
     found: list[dict[str, str]] = []
 
@@ -275,7 +345,7 @@ def _of_roll_up(context: Context, said: Doc) -> list[dict[str, str]]:
     if condition and not found:
         problems = checked(context, asked["object_type"], condition, purpose="filter", wanted="boolean")[2]
         found += [complaint("#/roll_up/filter", condition, p) for p in problems]
-    return found
+    return found or _of_circle(context, said, "#/roll_up/field" if asked.get("field") else "#/roll_up/filter")
 
 
 def dependents(context: Context, object_type: str, name: str, /) -> list[dict[str, str]]:

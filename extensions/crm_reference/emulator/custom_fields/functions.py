@@ -19,6 +19,9 @@ from typing import Any
 BEYOND = Decimal(10) ** 15
 #: A text that an expression makes is cut here.
 LONGEST_TEXT = 5000
+#: The pattern of ``like`` has at most so many characters; with more, the result is blank.
+LONGEST_PATTERN = 255
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,7 @@ def _round(value: Decimal, digits: Decimal = Decimal(0)) -> Decimal | None:
 
 
 def _to_number(text: str) -> Decimal | None:
-    if not re.fullmatch(r"-?\d{1,20}(\.\d{1,20})?", text.strip()):
+    if not re.fullmatch(r"-?[0-9]{1,20}(\.[0-9]{1,20})?", text.strip()):
         return None
     try:
         return number(Decimal(text.strip()))
@@ -107,7 +110,9 @@ def _to_date(value: str | date) -> date | None:
     if isinstance(value, datetime):
         return value.date()
     try:
-        return value if isinstance(value, date) else date.fromisoformat(value[:10])
+        if isinstance(value, date):
+            return value
+        return date.fromisoformat(value[:10]) if _DAY.match(value) else None
     except ValueError:
         return None
 
@@ -141,34 +146,30 @@ def _days(start: date, end: date) -> Decimal:
     return Decimal((instant(end).date() - instant(start).date()).days)
 
 
-def like(text: str, pattern: str, /) -> bool:
+def like(text: str, pattern: str, /) -> bool | None:
     """Tell whether a text has a form: ``#`` a digit, ``@`` a letter A to Z in either case, ``?`` any character, ``*`` any number of them.
 
     >>> like("PC-00042", "PC-#####"), like("NL", "@@#")
     (True, False)
     """
-    at = begin = 0
-    star = -1  # the last star that was met, and where in the text what it stands for ends
-    place = 0
-    while begin < len(text):
-        if at < len(pattern) and pattern[at] == "*":
-            star, place, at = at, begin, at + 1
-        elif at < len(pattern) and _fits(text[begin], pattern[at]):
-            at, begin = at + 1, begin + 1
-        elif star >= 0:  # let the star stand for one character more
-            place, at = place + 1, star + 1
-            begin = place
-        else:
-            return False
-    return not pattern[at:].strip("*")
+    if len(pattern) > LONGEST_PATTERN:
+        return None
+    head, *rest = (_piece(part) for part in pattern.split("*"))
+    if not rest:
+        return head.fullmatch(text) is not None
+    found = head.match(text)
+    for piece in rest[:-1]:  # the first place after what was found is as good as any: no way back is needed
+        found = piece.search(text, found.end()) if found is not None else None
+    if found is None:
+        return False
+    last = re.compile(rf"(?:{rest[-1].pattern})\Z", re.DOTALL)
+    return last.search(text, found.end()) is not None
 
 
-def _fits(character: str, sign: str) -> bool:
-    if sign == "#":
-        return character in "0123456789"
-    if sign == "@":
-        return character.isascii() and character.isalpha()
-    return sign in ("?", character)
+def _piece(part: str) -> re.Pattern[str]:
+    """Return the part of a form between two stars as an expression without any repetition."""
+    signs = {"#": "[0-9]", "@": "[A-Za-z]", "?": "."}
+    return re.compile("".join(signs.get(sign) or re.escape(sign) for sign in part), re.DOTALL)
 
 
 def _left(text: str, count: Decimal) -> str:
@@ -190,7 +191,9 @@ def _pad(text: str, width: Decimal, fill: str = "0") -> str | None:
 
 
 def _replace(text: str, old: str, new: str) -> str:
-    return text.replace(old, new)[:LONGEST_TEXT] if old else text
+    # After so many replacements the text is longer than what is kept of it.
+    enough = -1 if len(new) <= len(old) else LONGEST_TEXT // len(new) + 1
+    return text.replace(old, new, enough)[:LONGEST_TEXT] if old else text
 
 
 def _extreme(choose: Callable[[Sequence[Any]], Any]) -> Callable[..., Any]:
@@ -220,7 +223,7 @@ _ALL = (
     Function("contains", "text", ("text", "text"), "boolean", "Whether the first text has the second in it; capitals count.", 'contains("Tidewater Inland", "Inland")', lambda t, p: p in t),
     Function("starts_with", "text", ("text", "text"), "boolean", "Whether the first text begins with the second.", 'starts_with("PC-00042", "PC-")', lambda t, p: t.startswith(p)),
     Function("ends_with", "text", ("text", "text"), "boolean", "Whether the first text ends with the second.", 'ends_with("noor@tidewater.example", ".example")', lambda t, p: t.endswith(p)),
-    Function("like", "text", ("text", "text"), "boolean", "Whether a text has a form: # stands for a digit, @ for a letter A to Z, ? for any character, * for any number of them.", 'like("9321483", "#######")', like),
+    Function("like", "text", ("text", "text"), "boolean", "Whether a text has a form: # stands for a digit, @ for a letter A to Z, ? for any character, * for any number of them. A form has at most 255 characters.", 'like("9321483", "#######")', like),
     Function("replace", "text", ("text", "text", "text"), "text", "The first text with the third wherever the second stood.", 'replace("07-12", "-", "/")', _replace),
     Function("pad_left", "text", ("text", "number", "text"), "text", "The text filled up at its left to a width, with 0 or a character of your choice.", 'pad_left("42", 5)', _pad, least=2),
     Function("to_text", "text", ("any",), "text", "A value as text: numbers without needless zeros, dates as ISO 8601, lists with commas.", "to_text(12.50)", text_of),

@@ -21,8 +21,10 @@ Nothing here knows fields or functions: :mod:`.checking` does.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import TypeVar
 
 #: An expression has at most this many characters.
@@ -36,7 +38,7 @@ LONGEST_NAME, LONGEST_PATH = 60, 120
 
 _TOKEN = re.compile(
     r"""\s*(?:
-      (?P<number>\d+(?:\.\d+)?)
+      (?P<number>[0-9]+(?:\.[0-9]+)?)
     | (?P<text>"(?:[^"\\\n]|\\["\\n])*"|'(?:[^'\\\n]|\\['\\n])*')
     | (?P<name>[A-Za-z_][A-Za-z0-9_]*)
     | (?P<sign><=|>=|!=|[=<>+\-*/%&(),.\[\]])
@@ -164,6 +166,7 @@ def _quoted(token: _Token) -> str:
     return repr(token.text if len(token.text) <= 40 else f"{token.text[:40]}…")
 
 
+@lru_cache(maxsize=1024)
 def parse(text: str, /) -> Node:
     """Return the tree of an expression.
 
@@ -186,7 +189,7 @@ class _Parser:
     def __init__(self, tokens: list[_Token]) -> None:
         self._tokens = tokens
         self._index = 0
-        self._depth = 0
+        self._depth = -1  # the expression itself stands in nothing
         self._size = 0
 
     def expression(self) -> Node:
@@ -233,9 +236,11 @@ class _Parser:
         at, depth = self._next.at, 0
         while self._taken("word", "not"):
             depth += 1
+        self._depth += depth
+        if self._depth > DEEPEST:
+            raise ExpressionError("too_complex", at, f"parentheses, calls and 'not' stand at most {DEEPEST} deep")
         node = self._comparison()
-        if depth > DEEPEST:
-            raise ExpressionError("too_complex", at, f"'not' stands at most {DEEPEST} times in a row")
+        self._depth -= depth
         for _ in range(depth):
             node = self._made(Unary(at, "not", node))
         return node
@@ -353,6 +358,15 @@ def walk(node: Node, /) -> list[Node]:
             case Call(arguments=arguments):
                 stack += reversed(arguments)
     return found
+
+
+def chain(node: Binary, /) -> tuple[Sequence[Binary], Node]:
+    """Return the pairs of ``a + b + c ...`` from the left, and what the first begins with."""
+    spine, first = [node], node.left
+    while isinstance(first, Binary):
+        spine.append(first)
+        first = first.left
+    return spine[::-1], first
 
 
 def fields_of(node: Node, /) -> list[str]:

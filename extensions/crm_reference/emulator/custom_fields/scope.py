@@ -96,6 +96,40 @@ def operands(context: Context, object_type: str, /) -> Mapping[str, Operand]:
     return store.remembered(COLLECTION, ("operands", tenant, object_type), lambda: _operands(context, object_type))
 
 
+def seen_operands(context: Context, object_type: str, /) -> Mapping[str, Operand]:
+    """Return what the caller may name in an expression about an object: :func:`operands`, less what is hidden from it."""
+    known = operands(context, object_type)
+    hidden = hidden_names(context, object_type)
+    return {n: o for n, o in known.items() if member_of(o) not in hidden} if hidden else known
+
+
+def root_operands(context: Context, object_type: str, /) -> Mapping[str, Operand]:
+    """Return what an expression of the caller may name: of objects that take custom fields, and of nothing else."""
+    return seen_operands(context, object_type) if takes_expressions(context, object_type) else {}
+
+
+def takes_expressions(context: Context, object_type: str, /) -> bool:
+    """Tell whether formulas and rules can be about an object: one whose records take custom fields."""
+    resource = resource_of(context, object_type)
+    return resource is not None and bool(resource.extensible)
+
+
+def may_ask(context: Context, resource: Resource, /) -> bool:
+    """Tell whether the caller may read a kind of record at all: what another service keeps takes that service's scope."""
+    return context.is_upkeep or resource.service == context.service or f"{resource.service}.read" in context.identity.scopes
+
+
+def hidden_names(context: Context, object_type: str, /) -> frozenset[str]:
+    """Return the members of an object that the caller may not see; none where the platform works by itself."""
+    resource = resource_of(context, object_type)
+    return frozenset() if resource is None or context.is_upkeep else context.records.masked(resource.collection)
+
+
+def member_of(operand: Operand, /) -> str:
+    """Return where a record keeps an operand."""
+    return operand.name if operand.definition is None else f"custom_fields.{operand.name}"
+
+
 def _operands(context: Context, object_type: str) -> dict[str, Operand]:
     found: dict[str, Operand] = {}
     for name, said in definitions(context, object_type).items():

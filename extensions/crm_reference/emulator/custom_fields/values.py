@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from crm_reference.contract import QueryField
+from crm_reference.emulator.custom_fields import patterns
 
 if TYPE_CHECKING:
     from crm_reference.emulator.call import Context
@@ -153,7 +154,7 @@ def complaint(context: Context, said: Mapping[str, Any], value: Any, /) -> tuple
     limit = said.get("max_length", 5000 if kind == "long_text" else 255)
     if len(value) > limit:
         return "too_long", f"must have at most {limit} characters"
-    if said.get("pattern") and not re.fullmatch(said["pattern"], value):
+    if said.get("pattern") and not patterns.fits(said["pattern"], value):
         return "invalid_format", f"must match {said['pattern']}"
     form = _FORMS.get(kind)
     return None if form is None or form(value) else ("invalid_format", f"must be {_FORM_NAMES[kind]}")

@@ -9,14 +9,13 @@ from crm_reference.emulator import access, owners
 from crm_reference.emulator.behaviours import listing
 from crm_reference.emulator.behaviours.single import shown
 from crm_reference.emulator.call import Call, Context, Reply
-from crm_reference.emulator.refusals import invalid, refused
 from crm_reference.emulator.registry import computes, derives, enforces, handles
 from crm_reference.emulator.services.accounts import tree
 from crm_reference.emulator.services.accounts.selecting import ACCOUNTS
 from crm_reference.emulator.store import Record
+from crm_reference.emulator.tags import changed_tags
 from crm_reference.emulator.versions import version_reply
 
-MAX_TAGS = 50
 OWNER_CHANGED = "crm.account.owner_changed.v1"
 #: Figures that other services' events make, with what a new account has.
 _FIGURES: Mapping[str, Any] = {
@@ -75,11 +74,7 @@ def repeated_domain(new: Mapping[str, Any]) -> int:
 @enforces("account_owner_is_active")
 def account_owner_is_active(context: Context, new: Mapping[str, Any], old: Mapping[str, Any] | None) -> str:
     """Refuse a user who was deactivated as the owner of a new account."""
-    owner = new.get("owner_id", "")
-    known = context.records.peek("users", owner)
-    if context.is_upkeep or old is not None or known is None or owners.is_active(context, owner):
-        return ""
-    return f"{owner} was deactivated. Choose an active user."
+    return owners.inactive(context, new, old)
 
 
 @enforces("account_primary_contact_belongs")
@@ -136,17 +131,8 @@ def change_owner(call: Call) -> Reply:
 def change_tags(call: Call) -> Reply:
     """Add and remove single tags."""
     access.demand(call, call.found, "write")
-    adds, removes = call.body.get("add", ()), call.body.get("remove", ())
-    for index, tag in enumerate(removes):
-        if tag in adds:
-            raise invalid(f"#/remove/{index}", "invalid_value", f"{tag} stands in both lists")
-    present = call.found.doc.get("tags", [])
-    kept = [t for t in present if t not in removes]
-    tags = kept + [t for t in adds if t not in kept]
-    if len(tags) > MAX_TAGS:
-        detail = f"{call.found.doc['name']} would have {len(tags)} tags; {MAX_TAGS} are allowed."
-        raise refused("account_tag_limit_exceeded", detail, "#/add")
-    if tags == present:
+    tags = changed_tags(call, "account_tag_limit_exceeded", call.found.doc["name"])
+    if tags == call.found.doc.get("tags", []):
         return shown(call, call.found)
     return shown(call, call.records.change(call.found, {"tags": tags}, event="crm.account.updated.v1"))
 

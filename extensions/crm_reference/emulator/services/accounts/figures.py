@@ -13,6 +13,8 @@ Doc = Mapping[str, Any]
 #: Decimal places of currencies that haven't two (ISO 4217).
 _MINOR = {"BHD": 3, "CLP": 0, "ISK": 0, "JPY": 0, "JOD": 3, "KRW": 0, "KWD": 3, "OMR": 3, "TND": 3, "VND": 0, "XAF": 0, "XOF": 0}
 _COUNTS = ("employee_count", "contact_count", "open_deal_count", "won_deal_count")
+#: Field of an account that a figure is made of, where their names differ.
+SOURCES: Mapping[str, str] = {"annual_revenues": "annual_revenue"}
 _AMOUNTS = ("annual_revenues", "open_deal_amounts", "won_deal_amounts")
 
 

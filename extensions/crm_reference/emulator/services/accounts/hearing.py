@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from crm_reference.emulator import hearing, owners
 from crm_reference.emulator.call import Context
+from crm_reference.emulator.hearing import follow
 from crm_reference.emulator.registry import hears
 from crm_reference.emulator.services.accounts import facts, tree
 from crm_reference.emulator.services.accounts.facts import CONTACT_FACTS, DEAL_FACTS, UPDATED
 from crm_reference.emulator.services.accounts.selecting import ACCOUNTS
 
 Event = Mapping[str, Any]
+
+follow(__name__, ACCOUNTS, "account", UPDATED)
 
 
 # -- deals ---------------------------------------------------------------------------------------------------------------------
@@ -152,36 +154,3 @@ def contacts_merged(context: Context, event: Event) -> None:
         for account in context.records.find(ACCOUNTS, primary_contact_id=source):
             context.records.change(account, {"primary_contact_id": target}, event=UPDATED)
     facts.refresh(context, touched)
-
-
-# -- users, definitions, field security ----------------------------------------------------------------------------------------
-
-
-@hears("crm.user.deactivated.v1")
-def user_deactivated(context: Context, event: Event) -> None:
-    """Show on the user's accounts that their owner isn't active, and refuse the user as an owner."""
-    owners.note(context, ACCOUNTS, event["data"]["record"]["id"], is_active=False, updated=UPDATED)
-
-
-@hears("crm.user.reactivated.v1")
-def user_reactivated(context: Context, event: Event) -> None:
-    """Show on the user's accounts that their owner is active again."""
-    owners.note(context, ACCOUNTS, event["data"]["record"]["id"], is_active=True, updated=UPDATED)
-
-
-@hears("crm.custom_field.changed.v1")
-def custom_field_changed(context: Context, event: Event) -> None:
-    """Take a definition of accounts over."""
-    hearing.take_custom_field(context, event, "account")
-
-
-@hears("crm.custom_field.deleted.v1")
-def custom_field_deleted(context: Context, event: Event) -> None:
-    """Forget a definition of accounts, and its values."""
-    hearing.drop_custom_field(context, event, "account", ACCOUNTS)
-
-
-@hears("crm.field_security.changed.v1")
-def field_security_changed(context: Context, event: Event) -> None:
-    """Keep what a role may do with a field of accounts."""
-    hearing.take_field_security(context, event, "account")

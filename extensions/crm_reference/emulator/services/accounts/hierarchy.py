@@ -83,16 +83,19 @@ def roll_up(call: Call) -> Reply:
     body = {
         "account_id": call.found.id,
         "measured_at": call.now,
-        "own": figures.of(call.found.doc),
-        "total": _sum(seen),
-        "levels": [{"depth": depth, "figures": _sum([(r, d) for r, d in seen if d == depth])} for depth in levels],
+        "own": _sum(call, [(call.found, 1)]),
+        "total": _sum(call, seen),
+        "levels": [{"depth": depth, "figures": _sum(call, [(r, d) for r, d in seen if d == depth])} for depth in levels],
         "hidden_count": len(every) - len(seen),
     }
     return Reply(200, body)
 
 
-def _sum(found: list[tuple[Record, int]]) -> dict[str, Any]:
-    return dict(figures.roll_up([figures.of(record.doc) for record, _ in found]))
+def _sum(context: Context, found: list[tuple[Record, int]]) -> dict[str, Any]:
+    """Sum figures, less those of fields that are hidden from the caller: of one company a sum is the value itself."""
+    summed = figures.roll_up([figures.of(record.doc) for record, _ in found])
+    hidden = context.records.masked(ACCOUNTS)
+    return {name: value for name, value in summed.items() if figures.SOURCES.get(name, name) not in hidden}
 
 
 @handles("findCommonAccountParent")
@@ -178,9 +181,9 @@ def preview_move(call: Call) -> Reply:
     }
     left = [(r, d) for r, d in tree.branch(call, from_root) if r.id not in gone]
     if left and from_root.id != to_root.id:
-        body["from_tree"] = _sum(left)
+        body["from_tree"] = _sum(call, left)
     joined = [(r, d) for r, d in tree.branch(call, to_root) if r.id not in gone]
-    return Reply(200, body | {"to_tree": _sum([*joined, *moving])})
+    return Reply(200, body | {"to_tree": _sum(call, [*joined, *moving])})
 
 
 def _move(context: Context, account: Record, above: Record | None, reason: str | None, pointer: str) -> Record:

@@ -5,15 +5,12 @@ Pure functions; nothing here reads a store. The vectors in ``examples/vectors/ac
 
 from __future__ import annotations
 
-import math
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rapidfuzz.distance import JaroWinkler
-
+from crm_reference.emulator import likeness
 from crm_reference.emulator.registry import computes
 
 #: Points of each signal at its full strength.
@@ -54,9 +51,9 @@ def normalise_company_name(name: str) -> str:
     >>> normalise_company_name("Kestrel Shipping A.S."), normalise_company_name("Lindqvist & Söner AB")
     ('kestrel shipping', 'lindqvist soner')
     """
-    bare = "".join(c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c)).lower()
-    bare = re.sub(r"(?<=\w)\.(?=\w)|(?<=\b\w)\.", "", bare)  # the points of a legal form join its letters: b.v. is bv
-    words = "".join(c if c.isalnum() else " " for c in bare).split()
+    # The points of a legal form join its letters: b.v. is bv.
+    bare = re.sub(r"(?<=\w)\.(?=\w)|(?<=\b\w)\.", "", likeness.plain(name))
+    words = likeness.words(bare)
     while len(words) > 1 and words[-1] in LEGAL_FORMS:
         words.pop()
     return " ".join(words)
@@ -93,9 +90,7 @@ def _company(doc: Mapping[str, Any], domains: Iterable[str | None], place: Mappi
 
 def similarity(one: Company, other: Company, /) -> float:
     """Return the Jaro-Winkler similarity of two names, rounded half up to four decimals."""
-    if not one.name or not other.name:
-        return 0.0
-    return math.floor(JaroWinkler.similarity(one.name, other.name, prefix_weight=0.1) * 10_000 + 0.5) / 10_000
+    return likeness.similarity(one.name, [other.name])
 
 
 def score(one: Company, other: Company, /) -> tuple[int, list[dict[str, Any]]]:
@@ -108,15 +103,12 @@ def score(one: Company, other: Company, /) -> tuple[int, list[dict[str, Any]]]:
         signals.append({"signal": "registration", "points": REGISTRATION})
     if one.domains & other.domains:
         signals.append({"signal": "domain", "points": DOMAIN})
-    alike = similarity(one, other)
-    if alike >= LEAST_SIMILARITY:
-        signals.append({"signal": "name", "points": math.floor(NAME * alike + 0.5), "similarity": alike})
+    signals += likeness.name_signal(similarity(one, other), NAME, LEAST_SIMILARITY)
     if one.phone and one.phone == other.phone:
         signals.append({"signal": "phone", "points": PHONE})
     if signals and one.place and one.place == other.place:
         signals.append({"signal": "place", "points": PLACE})
-    signals.sort(key=lambda s: (-s["points"], _ORDER.index(s["signal"])))
-    return min(100, sum(s["points"] for s in signals)), signals
+    return likeness.summed(signals, _ORDER)
 
 
 @computes("account_duplicate_band")

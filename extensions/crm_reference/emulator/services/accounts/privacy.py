@@ -10,7 +10,7 @@ from crm_reference.emulator.holders import upkeep
 from crm_reference.emulator.messages import Problem
 from crm_reference.emulator.registry import handles
 from crm_reference.emulator.services.accounts import tree
-from crm_reference.emulator.services.accounts.duplicates import leave_groups
+from crm_reference.emulator.services.accounts.duplicates import GROUPS
 from crm_reference.emulator.services.accounts.merging import MERGES
 from crm_reference.emulator.services.accounts.selecting import ACCOUNTS
 from crm_reference.emulator.services.accounts.snapshots import SNAPSHOTS
@@ -60,7 +60,7 @@ def erase(call: Call) -> Reply:
             for child in tree.children(call, id, seen=False):
                 call.records.change(child, {"parent_id": None}, action="parent_changed")
         call.records.delete(account)
-        leave_groups(call, ids, erase=True)
+        GROUPS.leave(call, ids, erase=True)
         for merge in merges:
             call.records.erase(merge)
         for id in ids:

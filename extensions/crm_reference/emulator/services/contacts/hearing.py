@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from crm_reference.emulator import hearing, owners
 from crm_reference.emulator.call import Context
+from crm_reference.emulator.hearing import follow
 from crm_reference.emulator.registry import hears
 from crm_reference.emulator.services.contacts.relationships import RELATIONSHIPS, repeated
 from crm_reference.emulator.services.contacts.selecting import CONTACTS
@@ -16,6 +16,8 @@ UPDATED = "crm.contact.updated.v1"
 LEAD_SYSTEM = "lead"
 
 Event = Mapping[str, Any]
+
+follow(__name__, CONTACTS, "contact", UPDATED)
 
 
 @hears("crm.account.deleted.v1")
@@ -48,33 +50,3 @@ def lead_converted(context: Context, event: Event) -> None:
     contact = context.records.peek(CONTACTS, event["data"]["contact_id"])
     if contact is not None and LEAD_SYSTEM not in contact.doc.get("external_ids", {}):
         context.records.change(contact, {"external_ids": {LEAD_SYSTEM: event["data"]["lead_id"]}}, event=UPDATED)
-
-
-@hears("crm.user.deactivated.v1")
-def user_deactivated(context: Context, event: Event) -> None:
-    """Show on the user's contacts that their owner isn't active, and refuse the user as an owner."""
-    owners.note(context, CONTACTS, event["data"]["record"]["id"], is_active=False, updated=UPDATED)
-
-
-@hears("crm.user.reactivated.v1")
-def user_reactivated(context: Context, event: Event) -> None:
-    """Show on the user's contacts that their owner is active again."""
-    owners.note(context, CONTACTS, event["data"]["record"]["id"], is_active=True, updated=UPDATED)
-
-
-@hears("crm.custom_field.changed.v1")
-def custom_field_changed(context: Context, event: Event) -> None:
-    """Take a definition of contacts over."""
-    hearing.take_custom_field(context, event, "contact")
-
-
-@hears("crm.custom_field.deleted.v1")
-def custom_field_deleted(context: Context, event: Event) -> None:
-    """Forget a definition of contacts, and its values."""
-    hearing.drop_custom_field(context, event, "contact", CONTACTS)
-
-
-@hears("crm.field_security.changed.v1")
-def field_security_changed(context: Context, event: Event) -> None:
-    """Keep what a role may do with a field of contacts."""
-    hearing.take_field_security(context, event, "contact")

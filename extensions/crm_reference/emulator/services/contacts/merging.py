@@ -1,106 +1,63 @@
-"""Merging: the checks, the preview, and the merge with everything that moves. :mod:`.unmerging` takes it back."""
+"""Merging contacts: what moves with a person, and which bans, managers and reasons the survivor has.
+
+The checks, the preview, the merge and its undoing are those of :mod:`crm_reference.emulator.merging`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from crm_reference.emulator import custom_fields
-from crm_reference.emulator.behaviours import single
-from crm_reference.emulator.call import Call, Context, Reply
-from crm_reference.emulator.clock import days_later
-from crm_reference.emulator.holders import upkeep
-from crm_reference.emulator.messages import Problem, counted
+from crm_reference.emulator.call import Call, Context
+from crm_reference.emulator.merging import Codes, Merging
 from crm_reference.emulator.refusals import refused
-from crm_reference.emulator.registry import handles, presents, sees
 from crm_reference.emulator.services.contacts.consents import CONSENTS, lapse
-from crm_reference.emulator.services.contacts.duplicates import leave_groups
+from crm_reference.emulator.services.contacts.duplicates import GROUPS
 from crm_reference.emulator.services.contacts.people import MAX_MANAGERS, refuse_restricted
 from crm_reference.emulator.services.contacts.relationships import RELATIONSHIPS, repeated
 from crm_reference.emulator.services.contacts.selecting import CONTACTS, LISTS, is_seen, seen_contact
-from crm_reference.emulator.services.contacts.survivorship import FIELDS, UNITED, decide
+from crm_reference.emulator.services.contacts.survivorship import SURVIVORSHIP
+from crm_reference.emulator.services.contacts.unmerging import bring_back, move_back
 from crm_reference.emulator.store import Record
 
 MERGES = "contact-merges"
-#: How long a merge can be undone.
-UNDO_DAYS = 30
+_CHOICE_INVALID = "survivorship_choice_invalid"
 
 
-@sees(MERGES)
-def see(context: Context, merge: Record) -> bool:
-    """Show a merge to those who may see the survivor."""
-    return is_seen(context, merge.doc["target_id"])
-
-
-@presents(MERGES)
-def present(context: Context, merge: Record) -> Mapping[str, Any]:
-    """Leave out outcomes of fields that the caller may not see."""
-    masked = context.records.masked(CONTACTS)
-    return {"outcomes": [o for o in merge.doc["outcomes"] if o["field"].split(".")[0] not in masked]}
-
-
-# -- checks --------------------------------------------------------------------------------------------------------------------
-
-
-def _contacts(call: Call) -> list[Record]:
-    """Return the target and the sources.
-
-    :raises Problem: What the request breaks, in the order of precedence.
-    """
-    target_id, source_ids = call.body["target_id"], call.body["source_ids"]
-    found, errors = [], []
-    for pointer, id in [("#/target_id", target_id), *((f"#/source_ids/{i}", s) for i, s in enumerate(source_ids))]:
-        contact = seen_contact(call, id)
-        if contact is None:
-            errors.append({"pointer": pointer, "code": "invalid_reference", "detail": "There is no contact with this ID."})
-        else:
-            found.append(contact)
-    if errors:
-        raise Problem("validation_failed", f"{counted(len(errors), 'contact')} can't be merged; see errors.", errors)
-    if target_id in source_ids:
-        raise refused("merge_self", "A contact can't be merged into itself.", f"#/source_ids/{source_ids.index(target_id)}")
-    _check_choices(call)
-    for contact in found:
-        refuse_restricted(call, contact)
-    return found
-
-
-def _check_choices(call: Call) -> None:
-    involved = {call.body["target_id"], *call.body["source_ids"]}
-    kinds = {name: said["type"] for name, said in custom_fields.definitions(call, "contact").items()}
-    masked = call.records.masked(CONTACTS)
-    seen: set[str] = set()
-    for index, choice in enumerate(call.body.get("choices", ())):
-        name, strategy = choice["field"], choice["strategy"]
-        head, _, rest = name.partition(".")
-        custom = kinds.get(rest) if head == "custom_fields" else None
-        detail = ""
-        if name in seen:
-            detail = f"{name} is chosen twice."
-        elif (name not in FIELDS and custom is None) or head in masked:
-            detail = f"{name} is not decided by a merge."
-        elif strategy == "contact" and choice.get("contact_id") not in involved:
-            detail = "contact_id must name one of the contacts that are merged."
-        elif strategy != "contact" and "contact_id" in choice:
-            detail = "contact_id goes with the strategy contact only."
-        elif strategy == "union" and name not in UNITED and custom != "multi_picklist":
-            detail = f"{name} is not a list, so there is nothing to unite."
-        if detail:
-            raise refused("survivorship_choice_invalid", detail, f"#/choices/{index}")
-        seen.add(name)
-
-
-def _check_disqualification(decided: Mapping[str, Any], choices: Sequence[Mapping[str, Any]]) -> None:
+def _check_disqualification(call: Call, contacts: Sequence[Record], decided: dict[str, Any]) -> None:
     """Refuse a choice that takes the reason from a contact which stays disqualified."""
     if decided.get("lifecycle_stage") == "disqualified" and "disqualification_reason" not in decided:
+        choices = call.body.get("choices", ())
         index = next((i for i, c in enumerate(choices) if c["field"] == "disqualification_reason"), 0)
         detail = "The contact stays disqualified, and the choice leaves it without a reason."
-        raise refused("survivorship_choice_invalid", detail, f"#/choices/{index}")
+        raise refused(_CHOICE_INVALID, detail, f"#/choices/{index}")
 
 
-# -- the merge -----------------------------------------------------------------------------------------------------------------
+# -- the survivor --------------------------------------------------------------------------------------------------------------
+
+
+def _complete(context: Context, contacts: Sequence[Record], doc: dict[str, Any]) -> None:
+    """Give the survivor its ban, which no merge lifts, and no manager above whom it stands itself."""
+    banned = [c.doc for c in contacts if c.doc["is_do_not_contact"]]
+    reasons = [d["do_not_contact_reason"] for d in banned if "do_not_contact_reason" in d]
+    doc["is_do_not_contact"] = bool(banned)
+    if reasons:
+        doc["do_not_contact_reason"] = reasons[0]
+    if _runs_in_circle(context, doc.get("reports_to_id"), {c.id for c in contacts}):
+        del doc["reports_to_id"]
+
+
+def _runs_in_circle(context: Context, manager: str | None, merged: set[str]) -> bool:
+    for _ in range(MAX_MANAGERS):
+        if manager is None or manager in merged:
+            return manager is not None
+        above = context.records.peek(CONTACTS, manager)
+        manager = above.doc.get("reports_to_id") if above is not None else None
+    return False
+
+
+# -- what moves ----------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
@@ -127,60 +84,15 @@ class Moved:
         return {name: getattr(self, name) for name in ("relationships", "dropped", "reports", "memberships", "consents")}
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A merge as it was done."""
-
-    target: Record
-    outcomes: list[dict[str, Any]]
-    moved: Moved
-    before: dict[str, Any]
-
-
-def _merge(call: Call) -> Outcome:
-    """Write a merge: what hangs on the sources, the sources, then the target, whose new address they had until now."""
-    target, *sources = _contacts(call)
-    lapse(call)
-    choices = call.body.get("choices", ())
-    decided, outcomes = decide([c.doc for c in (target, *sources)], choices)
-    _check_disqualification(decided, choices)
-    before = {c.id: {"doc": c.doc, "version": c.version} for c in (target, *sources)}
+def _move(call: Call, source_ids: Sequence[str], target: str, remove: Callable[[str], None]) -> Moved:
     moved = Moved()
-    with upkeep(call):
-        for source in sources:
-            _move_relationships(call, source.id, target.id, moved)
-            _move_reports(call, source.id, target.id, moved)
-            _move_memberships(call, source.id, target.id, moved)
-            _move_consents(call, source.id, target.id, moved)
-            call.records.delete(source, action="merged")
-            gone = call.world.store.get(call.tenant, CONTACTS, source.id, deleted=True)
-            if gone is not None:
-                call.records.note(gone, _merged_into=target.id)
-        leave_groups(call, [s.id for s in sources])
-        present = call.records.peek(CONTACTS, target.id) or target
-        doc = {k: v for k, v in present.doc.items() if k not in (*FIELDS, "custom_fields")} | decided
-        doc |= _ban([target, *sources])
-        doc["_merged_from"] = [*present.doc.get("_merged_from", ()), *(s.id for s in sources)]
-        if _runs_in_circle(call, doc.get("reports_to_id"), {c.id for c in (target, *sources)}):
-            del doc["reports_to_id"]
-        merged = call.records.replace(present, doc, action="merged", touched={})
-    return Outcome(merged, outcomes, moved, before)
-
-
-def _ban(contacts: list[Record]) -> dict[str, Any]:
-    """Return the ban of the survivor: no merge lifts one."""
-    banned = [c.doc for c in contacts if c.doc["is_do_not_contact"]]
-    reasons = [d["do_not_contact_reason"] for d in banned if "do_not_contact_reason" in d]
-    return {"is_do_not_contact": bool(banned)} | ({"do_not_contact_reason": reasons[0]} if reasons else {})
-
-
-def _runs_in_circle(context: Context, manager: str | None, merged: set[str]) -> bool:
-    for _ in range(MAX_MANAGERS):
-        if manager is None or manager in merged:
-            return manager is not None
-        above = context.records.peek(CONTACTS, manager)
-        manager = above.doc.get("reports_to_id") if above is not None else None
-    return False
+    for source in source_ids:
+        _move_relationships(call, source, target, moved)
+        _move_reports(call, source, target, moved)
+        _move_memberships(call, source, target, moved)
+        _move_consents(call, source, target, moved)
+        remove(source)
+    return moved
 
 
 def _move_relationships(context: Context, source: str, target: str, moved: Moved) -> None:
@@ -238,55 +150,24 @@ def _weight(consent: Record) -> tuple[str, bool]:
     return latest, consent.doc["status"] == "withdrawn"
 
 
-# -- operations ----------------------------------------------------------------------------------------------------------------
-
-
-class _TakeBack(Exception):  # it carries no error: it ends the preview
-    pass
-
-
-@handles("previewContactMerge")
-def preview(call: Call) -> Reply:
-    """Merge, look at what came of it, and take it back."""
-    body: dict[str, Any] = {}
-    masked = call.records.masked(CONTACTS)
-    with suppress(_TakeBack), call.world.store.transaction():
-        done = _merge(call)
-        outcomes = [o for o in done.outcomes if o["field"].split(".")[0] not in masked]
-        present = done.before[done.target.id]
-        # The record is as it would be; what writing it would do to version and times is no part of the decision.
-        platform = {k: present["doc"][k] for k in ("updated_at", "updated_by") if k in present["doc"]}
-        doc = {k: v for k, v in done.target.doc.items() if k != "updated_by"} | platform
-        record = Record(CONTACTS, done.target.id, present["version"], doc)
-        body = {"record": call.records.shown(record), "outcomes": outcomes, "moved": done.moved.counts()}
-        raise _TakeBack
-    return Reply(200, body)
-
-
-@handles("mergeContacts")
-def merge(call: Call) -> Reply:
-    """Make several contacts one, and keep what an undo needs."""
-    done = _merge(call)
-    source_ids = list(call.body["source_ids"])
-    body = {
-        "status": "merged",
-        "target_id": done.target.id,
-        "source_ids": source_ids,
-        "contact_ids": [done.target.id, *source_ids],
-        "outcomes": done.outcomes,
-        "moved": done.moved.counts(),
-        "undo_expires_at": days_later(call.now, UNDO_DAYS),
-        "_before": done.before,
-        "_after": done.target.doc,
-        "_moved": done.moved.as_dict(),
-    }
-    record = call.records.create(MERGES, body)
-    data = {
-        "merge_id": record.id,
-        "target_id": done.target.id,
-        "source_ids": source_ids,
-        "record": call.records.public(done.target),
-    }
-    call.emit("crm.contact.merged.v1", done.target.id, data)
-    call.records.tell(done.target, done.before[done.target.id]["doc"], "crm.contact.updated.v1")
-    return single.shown(call, record, 201, Location=f"/v1/contact-merges/{record.id}")
+Merging(
+    collection=CONTACTS,
+    merges=MERGES,
+    survivorship=SURVIVORSHIP,
+    groups=GROUPS,
+    codes=Codes("merge_self", _CHOICE_INVALID, "merge_already_undone", "undo_expired", "undo_blocked", "email_taken"),
+    unique=("email", "address"),
+    seen=seen_contact,
+    is_seen=is_seen,
+    admit=refuse_restricted,
+    admits_first=frozenset({"undo"}),
+    settle=_check_disqualification,
+    move=_move,
+    complete=_complete,
+    bring_back=bring_back,
+    move_back=move_back,
+    prepare=lapse,
+    written=("is_do_not_contact", "do_not_contact_reason"),
+    person="contact",
+    undone_by=lambda call: call.identity.actor,
+).offer(preview="previewContactMerge", merge="mergeContacts", undo="undoContactMerge")

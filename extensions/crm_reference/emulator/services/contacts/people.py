@@ -11,14 +11,14 @@ from crm_reference.emulator.behaviours import listing
 from crm_reference.emulator.behaviours.single import shown
 from crm_reference.emulator.call import Call, Context, Reply
 from crm_reference.emulator.messages import Problem
-from crm_reference.emulator.refusals import invalid, refused
+from crm_reference.emulator.refusals import invalid
 from crm_reference.emulator.registry import computes, derives, enforces, guards, handles
 from crm_reference.emulator.services.contacts.relationships import RELATIONSHIPS, repeated
 from crm_reference.emulator.services.contacts.selecting import CONTACTS
 from crm_reference.emulator.store import Record
+from crm_reference.emulator.tags import changed_tags
 from crm_reference.emulator.versions import version_reply
 
-MAX_TAGS = 50
 #: How far the line of managers is followed.
 MAX_MANAGERS = 50
 
@@ -112,11 +112,7 @@ def refuse_restricted(context: Context, contact: Record) -> None:
 @enforces("owner_is_active")
 def owner_is_active(context: Context, new: Mapping[str, Any], old: Mapping[str, Any] | None) -> str:
     """Refuse a user who was deactivated as the owner of a new contact."""
-    owner = new.get("owner_id", "")
-    known = context.records.peek("users", owner)
-    if context.is_upkeep or old is not None or known is None or owners.is_active(context, owner):
-        return ""
-    return f"{owner} was deactivated. Choose an active user."
+    return owners.inactive(context, new, old)
 
 
 # -- operations ----------------------------------------------------------------------------------------------------------------
@@ -177,17 +173,9 @@ def change_account(call: Call) -> Reply:
 @handles("changeContactTags")
 def change_tags(call: Call) -> Reply:
     """Add and remove single tags."""
-    adds, removes = call.body.get("add", ()), call.body.get("remove", ())
-    for index, tag in enumerate(removes):
-        if tag in adds:
-            raise invalid(f"#/remove/{index}", "invalid_value", f"{tag} stands in both lists")
-    present = call.found.doc.get("tags", [])
-    kept = [t for t in present if t not in removes]
-    tags = kept + [t for t in adds if t not in kept]
-    if len(tags) > MAX_TAGS:
-        raise refused("tag_limit_exceeded", f"The contact would have {len(tags)} tags; {MAX_TAGS} are allowed.", "#/add")
+    tags = changed_tags(call, "tag_limit_exceeded", "The contact")
     refuse_restricted(call, call.found)
-    if tags == present:
+    if tags == call.found.doc.get("tags", []):
         return shown(call, call.found)
     return shown(call, call.records.change(call.found, {"tags": tags}, event="crm.contact.updated.v1"))
 

@@ -14,7 +14,7 @@ from crm_reference.emulator.refusals import invalid
 from crm_reference.emulator.registry import handles
 from crm_reference.emulator.services.contacts import jobs
 from crm_reference.emulator.services.contacts.consents import CONSENTS, lapse
-from crm_reference.emulator.services.contacts.duplicates import leave_groups
+from crm_reference.emulator.services.contacts.duplicates import GROUPS
 from crm_reference.emulator.services.contacts.members import lists_of
 from crm_reference.emulator.services.contacts.merging import MERGES
 from crm_reference.emulator.services.contacts.relationships import RELATIONSHIPS
@@ -184,7 +184,7 @@ def erase(call: Call) -> Reply:
         for contact_list in {r.id: r for r, _ in traces.memberships}.values():
             members = {id: mark for id, mark in contact_list.doc["_members"].items() if id not in traces.ids}
             records.note(contact_list, _members=members)
-        leave_groups(call, traces.ids, erase=True)
+        GROUPS.leave(call, traces.ids, erase=True)
         forget_people(call, traces.ids)
         jobs.forget_people(call, traces.ids, _marks(call, traces.ids))
         for id in traces.ids:

@@ -5,14 +5,11 @@ Pure functions; nothing here reads a store. The vectors in ``examples/vectors/co
 
 from __future__ import annotations
 
-import math
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rapidfuzz.distance import JaroWinkler
-
+from crm_reference.emulator import likeness
 from crm_reference.emulator.registry import computes
 from crm_reference.emulator.tables import bare_phone
 
@@ -63,8 +60,7 @@ def normalise_name(name: str) -> str:
     >>> normalise_name("  Lucía  FERRER-Mas ")
     'lucia ferrer mas'
     """
-    bare = "".join(c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c)).lower()
-    return " ".join("".join(c if c.isalnum() else " " for c in bare).split())
+    return " ".join(likeness.words(likeness.plain(name)))
 
 
 def person_of(doc: Mapping[str, Any], /) -> Person:
@@ -94,10 +90,7 @@ def _person(first: str, last: str, emails: Any, phones: Any, account: str) -> Pe
 
 def similarity(one: Person, other: Person, /) -> float:
     """Return the Jaro-Winkler similarity of two names, the better of both orders of words, rounded half up to four decimals."""
-    if not one.names or not other.names:
-        return 0.0
-    best = max(JaroWinkler.similarity(one.names[0], name, prefix_weight=0.1) for name in other.names)
-    return math.floor(best * 10_000 + 0.5) / 10_000
+    return likeness.similarity(one.names[0], other.names) if one.names else 0.0
 
 
 def score(one: Person, other: Person, /) -> tuple[int, list[dict[str, Any]]]:
@@ -107,13 +100,10 @@ def score(one: Person, other: Person, /) -> tuple[int, list[dict[str, Any]]]:
         signals.append({"signal": "email", "points": EMAIL})
     if one.phones & other.phones:
         signals.append({"signal": "phone", "points": PHONE})
-    alike = similarity(one, other)
-    if alike >= LEAST_SIMILARITY:
-        signals.append({"signal": "name", "points": math.floor(NAME * alike + 0.5), "similarity": alike})
+    signals += likeness.name_signal(similarity(one, other), NAME, LEAST_SIMILARITY)
     if one.account and one.account == other.account:
         signals.append({"signal": "account", "points": ACCOUNT})
-    signals.sort(key=lambda s: (-s["points"], _ORDER.index(s["signal"])))
-    return min(100, sum(s["points"] for s in signals)), signals
+    return likeness.summed(signals, _ORDER)
 
 
 @computes("duplicate_band")

@@ -11,7 +11,7 @@ from crm_reference.emulator.call import Call, Context, Reply
 from crm_reference.emulator.custom_fields.formulas import dependents as expressions_naming
 from crm_reference.emulator.messages import Problem, counted
 from crm_reference.emulator.registry import handles
-from crm_reference.emulator.services.custom_objects.definitions import FIELDS, JOBS, built_in, records_of
+from crm_reference.emulator.services.custom_objects.definitions import FIELDS, JOBS, RECORDS, built_in, records_of
 from crm_reference.emulator.store import Record
 
 #: How many stored values a preview shows.
@@ -119,6 +119,8 @@ def samples(context: Context, object_type: str, name: str, /) -> list[dict[str, 
     """Return a few stored values of a field with their records, as far as the caller may see them."""
     resource = built_in(context).get(object_type)
     if resource is None:
+        if f"custom_fields.{name}" in context.records.masked(RECORDS):
+            return []
         found = [r for r in records_of(context, object_type) if holds(r, name) and context.records.visible(r)]
         return [{"record_id": r.id, "value": r.doc["custom_fields"][name]} for r in found[:SAMPLES]]
     answer = _asked(context, resource, "search", {**is_filled(name), "limit": SAMPLES})

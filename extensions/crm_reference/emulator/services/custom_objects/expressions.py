@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from crm_reference.emulator import field_access
 from crm_reference.emulator.behaviours.listing import paged_items
 from crm_reference.emulator.call import Call, Reply
 from crm_reference.emulator.custom_fields import formulas, grammar, validation
@@ -13,7 +12,7 @@ from crm_reference.emulator.custom_fields.checking import Checker, checked
 from crm_reference.emulator.custom_fields.evaluating import Evaluation, sample_lookup, to_json
 from crm_reference.emulator.custom_fields.functions import FUNCTIONS, Function
 from crm_reference.emulator.custom_fields.grammar import ExpressionError, place_of
-from crm_reference.emulator.custom_fields.scope import PARTS, Operand, operands, resource_of
+from crm_reference.emulator.custom_fields.scope import PARTS, Operand, seen_operands, takes_expressions
 from crm_reference.emulator.messages import Problem
 from crm_reference.emulator.registry import computes, handles
 from crm_reference.emulator.services.custom_objects.samples import named_operands, sample_of
@@ -32,7 +31,7 @@ def check(call: Call) -> Reply:
     if not problems:
         body["type"] = kind
     body["fields"] = grammar.fields_of(tree) if tree is not None else []
-    body["functions"] = grammar.functions_of(tree) if tree is not None else []
+    body["functions"] = [f for f in grammar.functions_of(tree) if f in FUNCTIONS] if tree is not None else []
     body["problems"] = [_problem(text, p) for p in problems]
     return Reply(200, body)
 
@@ -88,11 +87,10 @@ def _function(now: str, function: Function) -> dict[str, Any]:
 def list_operands(call: Call) -> Reply:
     """List what expressions about an object may name, without what is hidden from the caller."""
     object_type = call.path["object_type"]
-    resource = resource_of(call, object_type)
-    if resource is None:
+    if not takes_expressions(call, object_type):
         raise Problem("not_found", f"There is no object {object_type}.")
-    hidden = {n.removeprefix("custom_fields.") for n, a in field_access.limited(call, resource.object).items() if a == "hidden"}
-    return paged_items(call, [_operand(o) for o in operands(call, object_type).values() if o.name not in hidden])
+    known = seen_operands(call, object_type).values()
+    return paged_items(call, [_operand(o) for o in known if not formulas.follows_hidden(call, object_type, o.name)])
 
 
 def _operand(operand: Operand) -> dict[str, Any]:
@@ -120,7 +118,13 @@ def preview_roll_up(call: Call) -> Reply:
     if (value := formulas.rolled_up(call, asked, call.body["record_id"])) is not None:
         body["value"] = value
     return Reply(
-        200, {**body, "referring_count": len(referring), "taken_count": len(taken), "sample": [r.id for r in taken[:SAMPLE]]}
+        200,
+        {
+            **body,
+            "referring_count": len(referring),
+            "taken_count": len(taken),
+            "sample": [r.id for r in taken if call.records.visible(r)][:SAMPLE],
+        },
     )
 
 

@@ -8,8 +8,9 @@ from typing import Any
 from crm_reference.emulator.call import Call, Context, Reply
 from crm_reference.emulator.custom_fields.formulas import complaints
 from crm_reference.emulator.custom_fields.functions import FUNCTIONS
+from crm_reference.emulator.custom_fields.patterns import fault, fits
 from crm_reference.emulator.custom_fields.values import COMPUTED, OPERATORS, complaint
-from crm_reference.emulator.registry import derives, enforces, handles
+from crm_reference.emulator.registry import computes, derives, enforces, handles
 from crm_reference.emulator.services.custom_objects.conversions import CONVERSIONS, verdict
 from crm_reference.emulator.services.custom_objects.definitions import FIELDS, PICKLISTS, SETS, built_in, type_named
 
@@ -121,6 +122,21 @@ def values_distinct(context: Context, new: Doc, old: Doc | None, /) -> str:
         return f"{twice[0]} stands twice."
     defaults = [v["value"] for v in values if v.get("is_default")]
     return "Only one value can be the default." if new["type"] == "picklist" and len(defaults) > 1 else ""
+
+
+@enforces("pattern_fits")
+def pattern_fits(context: Context, new: Doc, old: Doc | None, /) -> str:
+    """Refuse patterns that couldn't be matched in every language, or not in time."""
+    pattern = new.get("pattern", "")
+    found = fault(pattern) if pattern and (old is None or old.get("pattern") != pattern) else ""
+    return f"The pattern can't be used: {found}." if found else ""
+
+
+@computes("pattern_match")
+def pattern_match(input: Mapping[str, Any]) -> dict[str, bool]:
+    """Tell whether a pattern can be used, and whether it matches a text."""
+    usable = not fault(input["pattern"])
+    return {"is_usable": usable, **({"matches": fits(input["pattern"], input["text"])} if usable else {})}
 
 
 @enforces("default_fits")

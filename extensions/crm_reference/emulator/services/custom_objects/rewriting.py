@@ -69,7 +69,9 @@ def preview_type(call: Call) -> Reply:
     records = _stored(call, field)
     wanted = _new_definition(field, body, records)
     failing = [r for r in records if converted(old, wanted, _value(r, field)) is FAILED]
-    shown = [{"record_id": r.id, "value": _value(r, field)} for r in failing[: dependencies.SAMPLES]]
+    is_hidden = f"custom_fields.{field.doc['name']}" in call.records.masked("custom-records")
+    seen = [] if is_hidden else [r for r in failing if call.records.visible(r)]
+    shown = [{"record_id": r.id, "value": _value(r, field)} for r in seen[: dependencies.SAMPLES]]
     counts = {"value_count": len(records), "convertible_count": len(records) - len(failing)}
     return Reply(200, {**said, **counts, "failures": shown})
 

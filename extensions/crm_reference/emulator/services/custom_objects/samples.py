@@ -11,7 +11,7 @@ from crm_reference.emulator.custom_fields.checking import Checker
 from crm_reference.emulator.custom_fields.evaluating import Lookup, to_json
 from crm_reference.emulator.custom_fields.formulas import lookup
 from crm_reference.emulator.custom_fields.grammar import Field
-from crm_reference.emulator.custom_fields.scope import CUSTOM, operands, resource_of
+from crm_reference.emulator.custom_fields.scope import CUSTOM, may_ask, operands, resource_of
 from crm_reference.emulator.messages import Problem
 from crm_reference.emulator.records import merge_patch
 
@@ -36,7 +36,8 @@ def sample_of(call: Call, object_type: str, asked: Doc, /) -> Sample:
     :raises Problem: ``sample_record_unknown``, where the caller can't see a record of the object with the ID.
     """
     stored = _stored(call, object_type, asked["record_id"]) if "record_id" in asked else None
-    known = operands(call, object_type)
+    # An ID that is made up would open the roll-ups of whichever record has it.
+    known = {n: o for n, o in operands(call, object_type).items() if n != "id"}
     custom = {n: v for n, v in asked.get("values", {}).items() if n in known and known[n].definition is not None}
     built_in = {n: v for n, v in asked.get("values", {}).items() if n in known and known[n].definition is None}
     base: Doc = {"object_type": object_type, "custom_fields": {}} if stored is None else stored
@@ -46,6 +47,8 @@ def sample_of(call: Call, object_type: str, asked: Doc, /) -> Sample:
 
 def _stored(call: Call, object_type: str, id: str) -> dict[str, Any]:
     resource = resource_of(call, object_type)
+    if resource is not None and not (resource.extensible and may_ask(call, resource)):
+        resource = None
     record = call.records.peek(resource.collection, id) if resource is not None else None
     fits = record is not None and (resource is None or resource.extensible != CUSTOM or record.doc["object_type"] == object_type)
     if record is None or not fits or not call.records.visible(record):

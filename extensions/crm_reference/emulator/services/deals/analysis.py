@@ -10,6 +10,7 @@ from typing import Any
 
 from crm_reference.emulator.call import Call, Context
 from crm_reference.emulator.messages import Problem
+from crm_reference.emulator.services.deals.common import hides_amounts
 from crm_reference.emulator.services.deals.credit import asked_user, credited, people_of, shares_of
 from crm_reference.emulator.services.deals.figures import visible_deals
 from crm_reference.emulator.services.deals.rates import convert, tenant_currency
@@ -63,10 +64,10 @@ def asked(call: Call, prefix: str = "", /) -> Asked:
 
 
 def worth(context: Context, deal: Mapping[str, Any], users: frozenset[str] | None, currency: str, day: str, /) -> Decimal | None:
-    """Return what some users are credited with of a deal, by the rate of a day; ``None`` where no rate is known."""
+    """Return what some users are credited with of a deal, by the rate of a day; ``None`` without a rate and where it is hidden."""
     own = credited(context, deal, users)[1]
     if own is None:
-        return Decimal(0)
+        return None if hides_amounts(context) else Decimal(0)
     return convert(context, {"amount": str(own), "currency": deal["amount"]["currency"]}, currency, day)
 
 

@@ -65,6 +65,8 @@ def _reason(call: Call, outcome: str) -> str | None:
 def _closed(call: Call, outcome: str, patch: Mapping[str, Any]) -> Reply:
     day, reason = _day(call), _reason(call, outcome)
     demand_open(call.found)
+    if outcome == "lost":
+        demand_unordered(call, call.found)
     said: dict[str, Any] = {"closed_on": day, **patch}
     said |= {k: call.body[k] for k in ("close_reason_id", "lost_to_competitor_id") if k in call.body}
     said |= {"close_note": call.body["note"]} if "note" in call.body else {}

@@ -19,6 +19,7 @@ from crm_reference.emulator.services.deals.common import DEALS, TRANSITIONS, UPD
 from crm_reference.emulator.services.deals.ranks import rank_on_top
 from crm_reference.emulator.services.deals.records import first_stage
 from crm_reference.emulator.store import Record
+from crm_reference.emulator.tags import changed_tags
 
 CREATED = "crm.deal.created.v1"
 
@@ -189,8 +190,6 @@ def clone(call: Call) -> Reply:
 
 # -- owners and tags -----------------------------------------------------------------------------------------------------------
 
-MAX_TAGS = 50
-
 
 @handles("changeDealOwner")
 def change_owner(call: Call) -> Reply:
@@ -212,13 +211,5 @@ def hand_over(context: Context, deal: Record, owner: str, /, **told: str | None)
 @handles("changeDealTags")
 def change_tags(call: Call) -> Reply:
     """Add and remove single tags."""
-    adds, removes = call.body.get("add", ()), call.body.get("remove", ())
-    for index, tag in enumerate(removes):
-        if tag in adds:
-            raise invalid(f"#/remove/{index}", "invalid_value", f"{tag} stands in both lists")
-    present = call.found.doc.get("tags", [])
-    kept = [t for t in present if t not in removes]
-    tags = kept + [t for t in adds if t not in kept]
-    if len(tags) > MAX_TAGS:
-        raise refused("deal_tag_limit_exceeded", f"The deal would have {len(tags)} tags; {MAX_TAGS} are allowed.", "#/add")
+    tags = changed_tags(call, "deal_tag_limit_exceeded", "The deal")
     return single.shown(call, call.records.change(call.found, {"tags": tags or None}, event=UPDATED))

@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from crm_reference.emulator import field_access, hearing, owners
+from crm_reference.emulator import field_access
 from crm_reference.emulator.call import Context
+from crm_reference.emulator.hearing import follow
 from crm_reference.emulator.registry import hears
 from crm_reference.emulator.services.deals.changing import change_deal
 from crm_reference.emulator.services.deals.common import ARCHIVED, DEALS, STAGES, UPDATED
-from crm_reference.emulator.services.deals.moving import Way, carry
-from crm_reference.emulator.store import Record
+from crm_reference.emulator.services.deals.moving import Way, arrival, carry
+from crm_reference.emulator.store import Record, member
 
 #: System under which a deal keeps the ID of the lead that it was.
 LEAD_SYSTEM = "lead"
-#: The kind of record of which field security speaks, and the name under which is kept what was said of it, word for word.
-DEAL, _TOLD = "deal", "deal as told"
+#: The kind of record of which field security speaks.
+DEAL = "deal"
 
 Event = Mapping[str, Any]
+
+follow(__name__, DEALS, DEAL, UPDATED)
 
 
 @hears("crm.stage.deleted.v1")
@@ -27,8 +30,12 @@ def stage_deleted(context: Context, event: Event) -> None:
     gone, to = event["data"]["record"]["id"], event["data"].get("move_to_id")
     target = context.records.peek(STAGES, to) if to else None
     if target is not None:
-        for deal in context.records.find(DEALS, stage_id=gone):
-            carry(context, deal, target, Way("moved", reason="The stage was deleted", has_rules=False))
+        way = Way("moved", reason="The stage was deleted", has_rules=False)
+        for deal in context.world.store.select(context.tenant, DEALS, f"{member('stage_id')} = ?", [gone], deleted=None):
+            if deal.deleted_at is None:
+                carry(context, deal, target, way)
+            else:  # it is restored to where it would be now; nobody hears of it before
+                context.records.note(deal, **arrival(context, deal, target, way))
 
 
 @hears("crm.pipeline.archived.v1")
@@ -124,45 +131,18 @@ def lead_converted(context: Context, event: Event) -> None:
         change_deal(context, deal, {"external_ids": {LEAD_SYSTEM: event["data"]["lead_id"]}})
 
 
-@hears("crm.user.deactivated.v1")
-def user_deactivated(context: Context, event: Event) -> None:
-    """Show on the user's deals that their owner isn't active, and refuse the user as an owner."""
-    owners.note(context, DEALS, event["data"]["record"]["id"], is_active=False, updated=UPDATED)
-
-
-@hears("crm.user.reactivated.v1")
-def user_reactivated(context: Context, event: Event) -> None:
-    """Show on the user's deals that their owner is active again."""
-    owners.note(context, DEALS, event["data"]["record"]["id"], is_active=True, updated=UPDATED)
-
-
-@hears("crm.custom_field.changed.v1")
-def custom_field_changed(context: Context, event: Event) -> None:
-    """Take a definition over; it counts for the next write."""
-    hearing.take_custom_field(context, event, "deal")
-
-
-@hears("crm.custom_field.deleted.v1")
-def custom_field_deleted(context: Context, event: Event) -> None:
-    """Forget a definition, and take its values from every deal."""
-    hearing.drop_custom_field(context, event, "deal", DEALS)
-
-
 @hears("crm.field_security.changed.v1")
 def field_security_changed(context: Context, event: Event) -> None:
-    """Keep what a role may do with a field of deals, and hide with the amount what follows from it."""
-    hearing.take_field_security(context, event, DEAL)
+    """Hide with the amount what follows from it; what was said of each field is kept already."""
     data, store = event["data"], context.world.store
     if DEAL not in (data.get("object_name"), data.get("object_type")):
         return
-    role = data["role"]
-    for said in data.get("fields") or [data]:
-        field_access.keep(context, _TOLD, role, said["field"], said["access"])
-    found = store.find(context.tenant, field_access.COLLECTION, object_type=_TOLD, role=role)
-    told = {r.doc["field"]: r.doc["access"] for r in found}
+    amount = store.get(context.tenant, field_access.COLLECTION, f"{DEAL}.{data['role']}.amount")
     for name in ("amount_minor", "weighted_amount"):
-        access = "hidden" if told.get("amount") == "hidden" else told.get(name)
-        if access is not None:
-            field_access.keep(context, DEAL, role, name, access)
+        # It stands beside what was said of the field itself and goes before it: of two the later ID counts.
+        id = f"{DEAL}.{data['role']}.{name} of a hidden amount"
+        if amount is not None and amount.doc["access"] == "hidden":
+            doc = {"id": id, "object_type": DEAL, "role": data["role"], "field": name, "access": "hidden"}
+            store.put(context.tenant, Record(field_access.COLLECTION, id, 1, doc))
         else:
-            store.remove(context.tenant, field_access.COLLECTION, f"{DEAL}.{role}.{name}")
+            store.remove(context.tenant, field_access.COLLECTION, id)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from crm_reference.emulator import rules
+from crm_reference.emulator import field_access, rules
 from crm_reference.emulator.behaviours import listing, single
 from crm_reference.emulator.call import Call, Context, Reply
 from crm_reference.emulator.holders import upkeep
@@ -309,6 +309,8 @@ def schedule(call: Call) -> Reply:
 def sync(call: Call) -> Reply:
     """Make the net amount of the lines the amount of the deal."""
     deal = writable_deal(call, call.path["deal_id"], is_open=True)
+    # The amount is written whatever the role may set; that the role may set it is asked here.
+    field_access.check_writable(call, "deal", ["amount"])
     lines = [line.doc for line in lines_of(call, deal.id)]
     if not lines:
         raise Problem("deal_without_lines", "The deal has no lines. Add what is sold first.")

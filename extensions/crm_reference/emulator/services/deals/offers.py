@@ -12,7 +12,7 @@ from crm_reference.emulator.call import Context
 from crm_reference.emulator.messages import Problem
 from crm_reference.emulator.registry import sees
 from crm_reference.emulator.services.deals.common import DEALS as DEALS
-from crm_reference.emulator.services.deals.common import demand_open
+from crm_reference.emulator.services.deals.common import demand_open, own_deals
 from crm_reference.emulator.store import Record
 
 PRODUCTS, BOOKS, ENTRIES, LINES = "products", "price-books", "price-book-entries", "line-items"
@@ -47,9 +47,9 @@ def unknown(pointer: str, detail: str, /) -> Problem:
 @sees(CONTRACTS)
 @sees(LINES)
 def see(context: Context, record: Record) -> bool:
-    """Show what belongs to a deal to whoever sees the deal; it outlives a deleted deal for everybody who has the scope."""
-    deal = context.records.peek(DEALS, record.doc["deal_id"])
-    return deal is None or context.records.visible(deal)
+    """Show what belongs to a deal to whoever sees the deal or saw it; where it is gone for good, to whoever sees every deal."""
+    deal = context.world.store.get(context.tenant, DEALS, record.doc["deal_id"], deleted=True)
+    return context.records.visible(deal) if deal is not None else not own_deals(context).sql
 
 
 @sees(AMENDMENTS)

@@ -14,6 +14,7 @@ from crm_reference.emulator.messages import Problem
 from crm_reference.emulator.registry import computes, derives, enforces, guards, presents
 from crm_reference.emulator.services.deals.common import DEALS, PIPELINES, STAGES, is_archived, stages_of
 from crm_reference.emulator.services.deals.money import decimal_of, minor_units, weighted
+from crm_reference.emulator.services.deals.offers import LINES
 from crm_reference.emulator.store import Record
 
 #: The largest amount of a deal.
@@ -27,7 +28,7 @@ Doc = Mapping[str, Any]
 
 @derives(DEALS)
 def follow(context: Context | None, doc: Doc) -> Doc:
-    """Derive stage and pipeline of a new deal, its status, the weighted amount, and the marks that are always there."""
+    """Derive stage and pipeline of a new deal, its status, the amount to compare by, and the marks that are always there."""
     derived: dict[str, Any] = {
         "type": doc.get("type", "new_business"),
         "priority": doc.get("priority", "medium"),
@@ -36,18 +37,21 @@ def follow(context: Context | None, doc: Doc) -> Doc:
         "is_probability_overridden": doc.get("is_probability_overridden", False),
         "original_close_on": doc.get("original_close_on", doc.get("close_on")),
         "amount_minor": None,
-        "weighted_amount": None,
     }
     if context is None:
         derived["is_owner_active"] = doc.get("is_owner_active", True)
     else:
         derived["is_owner_active"] = owners.is_active(context, doc.get("owner_id", ""))
         derived |= _placed(context, doc)
+        if (
+            derived["amount_source"] == "line_items"
+            and not context.is_upkeep
+            and not context.records.find(LINES, deal_id=doc["id"])
+        ):
+            derived["amount_source"] = "manual"
     amount = doc.get("amount")
     if amount:
         derived["amount_minor"] = int(decimal_of(amount).scaleb(minor_units(amount["currency"])))
-        probability = int(derived.get("probability") or doc.get("probability") or 0)
-        derived["weighted_amount"] = weighted(amount, probability)
     return derived
 
 
@@ -102,12 +106,16 @@ def rotting(asked: Doc, /) -> dict[str, Any]:
 
 @presents(DEALS)
 def present(context: Context, deal: Record) -> Doc:
-    """Return how long a deal has been in its stage, and whether that is too long."""
+    """Return what a deal's amount weighs, how long the deal has been in its stage, and whether that is too long."""
     stage = context.records.peek(STAGES, deal.doc.get("stage_id", ""))
     limit = stage.doc.get("rotting_after_days") if stage is not None else None
     since = deal.doc.get("stage_entered_at", deal.doc.get("created_at", context.now))
     asked = {"status": deal.doc.get("status", "open"), "stage_entered_at": since, "now": context.now}
-    return dict(rotting(asked | ({} if limit is None else {"rotting_after_days": limit})))
+    amount = deal.doc.get("amount")
+    return {
+        "weighted_amount": weighted(amount, int(deal.doc.get("probability", 0))) if amount else None,
+        **rotting(asked | ({} if limit is None else {"rotting_after_days": limit})),
+    }
 
 
 # -- rules ---------------------------------------------------------------------------------------------------------------------
@@ -116,10 +124,7 @@ def present(context: Context, deal: Record) -> Doc:
 @enforces("deal_owner_is_active")
 def deal_owner_is_active(context: Context, new: Doc, old: Doc | None) -> str:
     """Refuse a user who was deactivated as the owner of a new deal."""
-    owner = new.get("owner_id", "")
-    if context.is_upkeep or old is not None or context.records.peek("users", owner) is None or owners.is_active(context, owner):
-        return ""
-    return f"{owner} was deactivated. Choose an active user."
+    return owners.inactive(context, new, old)
 
 
 @enforces("stage_of_pipeline")
@@ -181,8 +186,8 @@ def amount_fault_of(amount: Doc, /) -> str:
 
 @enforces("amount_by_hand")
 def amount_by_hand(context: Context, new: Doc, old: Doc | None) -> str:
-    """Refuse to change by hand what follows from line items."""
-    if old is None or context.is_upkeep or old.get("amount_source") != "line_items" or new.get("amount") == old.get("amount"):
+    """Refuse to change by hand what follows from line items, as long as there are some."""
+    if old is None or context.is_upkeep or new.get("amount_source") != "line_items" or new.get("amount") == old.get("amount"):
         return ""
     return "The amount is the total of the line items. Change those."
 
@@ -204,7 +209,7 @@ def category_open(context: Context, new: Doc, old: Doc | None) -> str:
 
 
 def demand_unordered(context: Context, deal: Record, /) -> None:
-    """Refuse to take back a deal from which an order was made that isn't cancelled.
+    """Refuse to lose or to take back a deal from which an order was made that isn't cancelled.
 
     :raises Problem: ``deal_has_order``.
     """

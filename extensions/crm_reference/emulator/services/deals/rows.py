@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from crm_reference.emulator.columns import Columns
 from crm_reference.emulator.registry import computes
-from crm_reference.emulator.tables import column_key, converted, unguarded
 
 #: Other names of each field, as a column's key has them.
 SYNONYMS: Mapping[str, str] = {
@@ -26,7 +26,19 @@ SYNONYMS: Mapping[str, str] = {
     "tags": "labels keywords",
     "external_id": "externalid opportunitynumber dealnumber crmid",
 }
-_FIELD_OF = {key: field for field, keys in SYNONYMS.items() for key in keys.split()}
+
+
+def _plain(cell: str) -> str:
+    """Return an amount or a currency without blanks, in capital letters."""
+    return cell.replace(" ", "").upper()
+
+
+COLUMNS = Columns(
+    SYNONYMS,
+    required=("name",),
+    readings={"amount": _plain, "currency": _plain, "type": str.lower, "priority": str.lower},
+    parts={"amount": ("amount", "amount"), "currency": ("amount", "currency")},
+)
 
 
 @computes("deal_import_mapping")
@@ -36,23 +48,7 @@ def suggest(asked: Mapping[str, Any], /) -> dict[str, Any]:
     :param asked: ``columns``, and ``custom_fields``: a list of ``{name, label}``.
     :return: ``suggestions`` and ``missing_fields``.
     """
-    exact = {column_key(field): ("field", field) for field in SYNONYMS}
-    for said in asked.get("custom_fields", ()):
-        for text in (said["name"], said.get("label", "")):
-            exact.setdefault(column_key(text), ("custom_field", said["name"]))
-    taken: set[tuple[str, str]] = set()
-    suggestions = []
-    for column in asked["columns"]:
-        key = column_key(column)
-        found, confidence = exact.get(key), "exact"
-        if found is None and key in _FIELD_OF:
-            found, confidence = ("field", _FIELD_OF[key]), "synonym"
-        if found is None or found in taken:
-            suggestions.append({"column": column, "confidence": "none"})
-            continue
-        taken.add(found)
-        suggestions.append({"column": column, found[0]: found[1], "confidence": confidence})
-    return {"suggestions": suggestions, "missing_fields": [] if ("field", "name") in taken else ["name"]}
+    return COLUMNS.suggest(asked)
 
 
 @computes("deal_import_row")
@@ -62,22 +58,7 @@ def row_body(row: Mapping[str, Any], /) -> dict[str, Any]:
     :param row: ``cells`` by column, ``mapping`` by column, ``external_system``, ``currency`` of amounts whose row names none, and
         ``custom_field_types`` by name.
     """
-    body: dict[str, Any] = {}
-    for column, mapped in row["mapping"].items():
-        cell = unguarded(row["cells"].get(column, ""))
-        if not cell:
-            continue
-        if "custom_field" in mapped:
-            name = mapped["custom_field"]
-            body.setdefault("custom_fields", {})[name] = converted(cell, row.get("custom_field_types", {}).get(name, "text"))
-        elif mapped["field"] in ("amount", "currency"):
-            body.setdefault("amount", {})[mapped["field"]] = cell.replace(" ", "").upper()
-        elif mapped["field"] == "tags":
-            body["tags"] = list(dict.fromkeys(tag.strip() for tag in cell.split(";") if tag.strip()))
-        elif mapped["field"] == "external_id":
-            body["external_ids"] = {row.get("external_system") or "import": cell}
-        else:
-            body[mapped["field"]] = cell.lower() if mapped["field"] in ("type", "priority") else cell
+    body = COLUMNS.body_of(row)
     amount = body.get("amount")
     if amount is not None and "amount" not in amount:
         del body["amount"]

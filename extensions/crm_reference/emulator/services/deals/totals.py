@@ -11,7 +11,7 @@ from crm_reference.emulator.behaviours.listing import criteria
 from crm_reference.emulator.call import Call, Context, Reply
 from crm_reference.emulator.registry import computes, handles
 from crm_reference.emulator.services.deals.common import DEALS, currency_of, hides_amounts, own_deals
-from crm_reference.emulator.services.deals.money import decimal_of, money
+from crm_reference.emulator.services.deals.money import decimal_of, money, weighted
 from crm_reference.emulator.services.deals.rates import rate
 from crm_reference.emulator.store import Record
 
@@ -39,7 +39,11 @@ class Adder:
             return {"deal_count": len(known), "by_currency": []}
         rates = {c: self._rate(c) for c in {d["amount"]["currency"] for d in known if "amount" in d}}
         self.missing |= {c for c, found in rates.items() if found is None}
-        asked = {"deals": known, "currency": self.currency, "rates": {c: str(r) for c, r in rates.items() if r is not None}}
+        asked = {
+            "deals": [_weighed(d) for d in known],
+            "currency": self.currency,
+            "rates": {c: str(r) for c, r in rates.items() if r is not None},
+        }
         return dict(totals_of(asked))
 
     def _rate(self, currency: str) -> Decimal | None:
@@ -48,6 +52,10 @@ class Adder:
             return Decimal(1)
         one, other = (rate(self.context, c, self.context.now[:10]) for c in (currency, self.currency))
         return None if one is None or other is None else other / one
+
+
+def _weighed(deal: Doc) -> Doc:
+    return {**deal, "weighted_amount": weighted(deal["amount"], deal["probability"])} if "amount" in deal else deal
 
 
 @computes("deal_totals")
@@ -60,7 +68,7 @@ def totals_of(asked: Doc, /) -> dict[str, Any]:
     for deal in asked["deals"]:
         if "amount" in deal:
             by_currency.setdefault(deal["amount"]["currency"], []).append(deal)
-    sums, whole, weighted, converted = [], Decimal(0), Decimal(0), False
+    sums, whole, weight_of_all, converted = [], Decimal(0), Decimal(0), False
     for currency in sorted(by_currency):
         deals = by_currency[currency]
         amount = sum((decimal_of(d["amount"]) for d in deals), Decimal(0))
@@ -70,7 +78,7 @@ def totals_of(asked: Doc, /) -> dict[str, Any]:
         if currency in asked["rates"]:
             converted = True
             whole += amount * Decimal(asked["rates"][currency])
-            weighted += weight * Decimal(asked["rates"][currency])
+            weight_of_all += weight * Decimal(asked["rates"][currency])
     counted = sum(len(deals) for deals in by_currency.values())
     body: dict[str, Any] = {
         "deal_count": len(asked["deals"]),
@@ -78,7 +86,7 @@ def totals_of(asked: Doc, /) -> dict[str, Any]:
         "by_currency": sums,
     }
     if converted:
-        body |= {"amount": money(whole, asked["currency"]), "weighted_amount": money(weighted, asked["currency"])}
+        body |= {"amount": money(whole, asked["currency"]), "weighted_amount": money(weight_of_all, asked["currency"])}
     return body
 
 

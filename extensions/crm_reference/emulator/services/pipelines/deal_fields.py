@@ -62,13 +62,18 @@ _CUSTOM = {
 
 
 def catalogue(context: Context, /) -> list[dict[str, Any]]:
-    """Return every field that conditions can name and the caller may see, custom fields last."""
-    hidden = {name for name, access in field_access.limited(context, "deal").items() if access == "hidden"}
-    found = [_field(name, kind, settable) for name, (kind, settable) in FIELDS.items() if name.split(".")[0] not in hidden]
+    """Return every field that conditions can name and the caller may see, custom fields last.
+
+    Settable is what a rule can set and the caller may set by hand.
+    """
+    limits = field_access.limited(context, "deal")
+    hidden = {name for name, access in limits.items() if access == "hidden"}
+    seen = {name: said for name, said in FIELDS.items() if name.split(".")[0] not in hidden}
+    found = [_field(name, kind, settable and name not in limits) for name, (kind, settable) in seen.items()]
     for name, said in sorted(custom_fields.definitions(context, "deal").items()):
         if f"custom_fields.{name}" not in hidden:
-            computed = said["type"] in ("formula", "roll_up", "auto_number")
-            found.append(_field(f"custom_fields.{name}", _CUSTOM.get(said["type"], "text"), not computed, custom=True))
+            settable = said["type"] not in ("formula", "roll_up", "auto_number") and f"custom_fields.{name}" not in limits
+            found.append(_field(f"custom_fields.{name}", _CUSTOM.get(said["type"], "text"), settable, custom=True))
     return found
 
 

@@ -12,6 +12,7 @@ from crm_reference.emulator.messages import counted
 from crm_reference.emulator.registry import computes, handles
 from crm_reference.emulator.services.pipelines import deal_fields
 from crm_reference.emulator.services.pipelines.common import STAGES, open_facts, refused
+from crm_reference.emulator.services.pipelines.facts import without_hidden
 from crm_reference.emulator.services.pipelines.money import sums, weighted_sums
 
 Doc = Mapping[str, Any]
@@ -104,7 +105,7 @@ def is_rotten(stage: Doc, entered_at: str, now: str, /) -> bool:
 @handles("getStageOccupancy")
 def occupancy(call: Call) -> Reply:
     """Count what stands in a stage."""
-    stage, facts = call.found.doc, [f.doc for f in open_facts(call, stage_id=call.found.id)]
+    stage, facts = call.found.doc, without_hidden(call, (f.doc for f in open_facts(call, stage_id=call.found.id)))
     entered = sorted(f["visits"][-1]["entered_at"] for f in facts)
     limit = stage.get("wip_limit")
     body: dict[str, Any] = {

@@ -81,7 +81,23 @@ def deal_updated(context: Context, event: Event) -> None:
     """Take over amount, owner, expected day and source."""
     deal = event["data"]["record"]
     if of_deal(context, deal["id"]) is not None or "stage_id" in deal:
-        take_over(context, deal, _when(context, event))
+        take_over(context, deal, _when(context, event), moves=False)
+
+
+@hears("crm.deal.owner_changed.v1")
+def owner_changed(context: Context, event: Event) -> None:
+    """Let the fact and the runs of the deal be seen by whoever may see the new owner's deals."""
+    deal = event["data"]["record"]
+    if of_deal(context, deal["id"]) is not None:
+        take_over(context, deal, _when(context, event), moves=False)
+
+
+@hears("crm.deal.restored.v1")
+def deal_restored(context: Context, event: Event) -> None:
+    """Count a deal again that came back from the recycle bin. No rule fires: it never left its stage."""
+    deal = event["data"]["record"]
+    if of_deal(context, deal["id"]) is None and deal["status"] == "open":
+        take_over(context, deal, deal.get("stage_entered_at") or _when(context, event))
 
 
 @hears("crm.deal.deleted.v1")
@@ -106,6 +122,12 @@ def user_reactivated(context: Context, event: Event) -> None:
 
 def _note_user(context: Context, user: str, *, is_active: bool) -> None:
     context.world.store.put(context.tenant, Record(owners.COLLECTION, user, 1, {"id": user, "is_active": is_active}))
+
+
+@hears("crm.field_security.changed.v1")
+def field_security_changed(context: Context, event: Event) -> None:
+    """Keep what roles may do with fields of deals: facts show no more of a deal than deals would, and rules set no more."""
+    hearing.take_field_security(context, event, "deal")
 
 
 @hears("crm.custom_field.changed.v1")

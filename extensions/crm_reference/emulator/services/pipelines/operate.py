@@ -10,9 +10,10 @@ from crm_reference.emulator.call import Call, Context, Reply
 from crm_reference.emulator.clock import seconds_of
 from crm_reference.emulator.holders import upkeep
 from crm_reference.emulator.job_collections import JobCollection
+from crm_reference.emulator.messages import Problem
 from crm_reference.emulator.registry import Task, handles, sees, task
 from crm_reference.emulator.services.pipelines import deal_fields
-from crm_reference.emulator.services.pipelines.actions import run
+from crm_reference.emulator.services.pipelines.actions import deal_now, run
 from crm_reference.emulator.services.pipelines.common import (
     ACTIVE_LIMIT,
     DEFAULTS,
@@ -34,10 +35,24 @@ from crm_reference.emulator.store import Record
 
 JOBS = JobCollection("pipelines", "pipeline-jobs", "crm.pipeline_job.finished.v1")
 handles("getPipelineJob")(single.read_job)
-handles("cancelPipelineJob")(JOBS.cancel)
 #: Most templates of a tenant, and deals of which facts are kept.
 _TEMPLATE_LIMIT, _FACT_LIMIT = 50, 10_000_000
 _DAY = 86_400
+#: Scope of whoever starts snapshots and restorations, and may stop them.
+_BACKUP = "pipelines.backup"
+
+
+@handles("cancelPipelineJob")
+def cancel(call: Call) -> Reply:
+    """Stop a job: a scan, or with the right to start them a snapshot or a restoration.
+
+    :raises Problem: ``insufficient_scope`` (403).
+    """
+    if call.found.doc["kind"] != "stale_scan" and _BACKUP not in call.identity.scopes:
+        challenge = f'Bearer realm="crm", error="insufficient_scope", scope="{_BACKUP}"'
+        detail = f"To stop a {call.found.doc['kind'].replace('_', ' ')} this needs the scope {_BACKUP}."
+        raise Problem("insufficient_scope", detail, headers={"WWW-Authenticate": challenge}, required_scopes=[_BACKUP])
+    return JOBS.cancel(call)
 
 
 @sees(JOBS.name)
@@ -95,13 +110,17 @@ def _look(context: Context, job: dict[str, Any], id: str) -> int:
     if fact is None or fact.doc["status"] != "open":
         return 0
     entered = fact.doc["visits"][-1]["entered_at"]
-    deal = {**fact.doc, "id": fact.doc["deal_id"]}
+    deal: dict[str, Any] | None = None
     days = (seconds_of(context.now) - seconds_of(entered)) / _DAY
     fired = 0
     for rule in by_position(context.records.find(RULES, stage_id=fact.doc["stage_id"], status="active", trigger="stale")):
-        runs = context.records.find(RUNS, stage_rule_id=rule.id, deal_id=deal["id"])
-        done = any(r.doc["created_at"] >= entered for r in runs)
-        if days >= rule.doc["stale_after_days"] and not done and deal_fields.holds(rule.doc.get("filter_groups", ()), deal):
+        runs = context.records.find(RUNS, stage_rule_id=rule.id, deal_id=fact.doc["deal_id"])
+        if days < rule.doc["stale_after_days"] or any(r.doc["created_at"] >= entered for r in runs):
+            continue
+        deal = deal or deal_now(context, fact.doc)
+        if deal is None or deal["stage_id"] != fact.doc["stage_id"]:
+            return fired  # it is gone, or has moved on and this service hears of it in a moment
+        if deal_fields.holds(rule.doc.get("filter_groups", ()), deal):
             fired += 1
             if not job["is_validate_only"]:
                 with upkeep(context):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from crm_reference.emulator import field_access
 from crm_reference.emulator.behaviours import single
 from crm_reference.emulator.behaviours.listing import list_records
 from crm_reference.emulator.call import Call, Context, Reply
@@ -29,6 +30,8 @@ Doc = Mapping[str, Any]
 UPDATED = "crm.stage_rule.updated.v1"
 #: The field by which an action moves a deal.
 _STAGE = "stage_id"
+#: The field that an action sets, by its type; empty where the action names it.
+_SET_BY = {"set_field": "", "assign_owner": "owner_id"}
 
 
 @presents(RULES)
@@ -81,12 +84,15 @@ def rule_conditions_sound(context: Context, new: Doc, old: Doc | None) -> str:
 
 @enforces("rule_actions_sound")
 def rule_actions_sound(context: Context, new: Doc, old: Doc | None) -> str:
-    """Refuse to set what rules can't set."""
+    """Refuse to set what rules can't set, or what the author may not set by hand either: a rule acts with the service's rights."""
     if old is not None and old.get("actions") == new["actions"]:
         return ""
+    fixed = field_access.limited(context, "deal")
     settable = {f["name"] for f in deal_fields.catalogue(context) if f["is_settable"]} | {_STAGE}
-    wrong = [a["field"] for a in new["actions"] if a["type"] == "set_field" and a["field"] not in settable]
-    return f"A rule can't set {wrong[0]}." if wrong else ""
+    asked = [_SET_BY[a["type"]] or a["field"] for a in new["actions"] if a["type"] in _SET_BY]
+    wrong = [name for name in asked if name in fixed or name not in settable | {"owner_id"}]
+    named = [a["field"] for a in new["actions"] if a.get("field") == "owner_id"]
+    return f"A rule of yours can't set {(named or wrong)[0]}." if named or wrong else ""
 
 
 @computes("stage_rule_loop")

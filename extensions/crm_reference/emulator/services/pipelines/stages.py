@@ -25,6 +25,7 @@ from crm_reference.emulator.services.pipelines.common import (
     shown_all,
     stages_of,
 )
+from crm_reference.emulator.services.pipelines.facts import without_hidden
 from crm_reference.emulator.services.pipelines.money import sums
 from crm_reference.emulator.store import Record
 
@@ -192,7 +193,7 @@ def _is_last(context: Context, stage: Record) -> bool:
 def preview_deletion(call: Call) -> Reply:
     """Tell what deleting a stage would do."""
     stage = call.found
-    facts = [f.doc for f in open_facts(call, stage_id=stage.id)]
+    facts = without_hidden(call, (f.doc for f in open_facts(call, stage_id=stage.id)))
     body: dict[str, Any] = {
         "stage_id": stage.id,
         "open_deal_count": len(facts),
