@@ -25,13 +25,14 @@ def _with(*behaviours: str) -> Callable[[Contract], list[str]]:
     return find
 
 
-def _operation(lab: Lab, collection: str, behaviour: str) -> Operation:
+def operation_of(lab: Lab, collection: str, behaviour: str) -> Operation:
+    """Return the operation of a resource that behaves in a generic way, as ``create``."""
     return next(o for o in lab.contract.operations.values() if o.resource == collection and o.behaviour == behaviour)
 
 
 def _created(lab: Lab, collection: str) -> tuple[Case, Response]:
     """Send the model creation of a resource."""
-    case = lab.model(_operation(lab, collection, "create").id)
+    case = lab.model(operation_of(lab, collection, "create").id)
     # One caller makes and reads it, so that no masked member tells the answers apart.
     case = replace(case, request=case.altered(headers={"authorization": lab.full_bearer(lab.administrator(lab.tenant_of(case)))}))
     response = case.send()
@@ -49,15 +50,15 @@ def _call(lab: Lab, case: Case, operation: Operation, path: str, **options: Any)
 def read_your_write(lab: Lab, collection: str) -> None:
     """What a creation answers, its Location gives again, under the same ETag."""
     case, made = _created(lab, collection)
-    read = _call(lab, case, _operation(lab, collection, "read"), made.headers["Location"])
+    read = _call(lab, case, operation_of(lab, collection, "read"), made.headers["Location"])
     # A creation that gives a secret out answers with the record under the name of its kind, and the secret beside it.
     record = made.json().get(lab.contract.resources[collection].object, made.json())
     demand(read.status == 200 and read.json() == record, f"the record reads back as {describe(read)}")
     demand(read.headers["ETag"] == made.headers["ETag"], "the ETags differ")
     again = _call(
-        lab, case, _operation(lab, collection, "read"), made.headers["Location"], headers={"if-none-match": read.headers["ETag"]}
+        lab, case, operation_of(lab, collection, "read"), made.headers["Location"], headers={"if-none-match": read.headers["ETag"]}
     )
-    if _operation(lab, collection, "read").parameter("If-None-Match", "header"):
+    if operation_of(lab, collection, "read").parameter("If-None-Match", "header"):
         demand(again.status == 304, f"If-None-Match got {describe(again)}")
 
 
@@ -65,11 +66,11 @@ def read_your_write(lab: Lab, collection: str) -> None:
 def delete_then_404(lab: Lab, collection: str) -> None:
     """A deleted record is 404, also when it is deleted again."""
     case, made = _created(lab, collection)
-    delete, path = _operation(lab, collection, "delete"), made.headers["Location"]
+    delete, path = operation_of(lab, collection, "delete"), made.headers["Location"]
     first = _call(lab, case, delete, path)
     demand(first.status == 204, f"the deletion got {describe(first)}")
     demand(_call(lab, case, delete, path).status == 404, "the repeated deletion isn't 404")
-    demand(_call(lab, case, _operation(lab, collection, "read"), path).status == 404, "the deleted record can be read")
+    demand(_call(lab, case, operation_of(lab, collection, "read"), path).status == 404, "the deleted record can be read")
 
 
 @law("restore", _with("create", "read", "delete", "restore"))
@@ -77,8 +78,8 @@ def restore(lab: Lab, collection: str) -> None:
     """A restored record is as it was, its version and times apart."""
     case, made = _created(lab, collection)
     path = made.headers["Location"]
-    _call(lab, case, _operation(lab, collection, "delete"), path)
-    back = _call(lab, case, _operation(lab, collection, "restore"), path + "/restore")
+    _call(lab, case, operation_of(lab, collection, "delete"), path)
+    back = _call(lab, case, operation_of(lab, collection, "restore"), path + "/restore")
     demand(back.status == 200, f"the restoration got {describe(back)}")
     moved = ("version", "updated_at", "updated_by")
     one, other = ({k: v for k, v in r.json().items() if k not in moved} for r in (made, back))
@@ -88,14 +89,14 @@ def restore(lab: Lab, collection: str) -> None:
 @law("stale-if-match", _with("create", "update"))
 def stale_if_match(lab: Lab, collection: str) -> None:
     """A stale If-Match is 412 and writes nothing; the present one is taken."""
-    update = lab.model(_operation(lab, collection, "update").id)
+    update = lab.model(operation_of(lab, collection, "update").id)
     demand(update.send(headers={"if-match": '"999"'}).status == 412, "a stale If-Match isn't 412")
 
 
 @law("idempotent-replay", _with("create"))
 def idempotent_replay(lab: Lab, collection: str) -> None:
     """The same key and body give the first answer again; another body is 422."""
-    case = lab.model(_operation(lab, collection, "create").id)
+    case = lab.model(operation_of(lab, collection, "create").id)
     if case.operation.parameter("Idempotency-Key", "header") is None:
         raise Broken("the creation takes no Idempotency-Key")
     key = {"idempotency-key": "law-of-idempotency-1"}
@@ -111,10 +112,10 @@ def idempotent_replay(lab: Lab, collection: str) -> None:
 @law("search-agrees", _with("list", "search"))
 def search_agrees(lab: Lab, collection: str) -> None:
     """A search without conditions finds what the list has."""
-    case = lab.model(_operation(lab, collection, "search").id)
+    case = lab.model(operation_of(lab, collection, "search").id)
     case.rewind()
     found = lab.send(case.operation, case.altered({"limit": 200}))
-    listing = lab.model(_operation(lab, collection, "list").id)
+    listing = lab.model(operation_of(lab, collection, "list").id)
     listing.rewind()
     listed = lab.send(listing.operation, replace(listing.request, query=[("limit", "200")], headers=case.request.headers))
     ids = [{r["id"] for r in response.json()["data"]} for response in (found, listed)]
@@ -125,7 +126,7 @@ def search_agrees(lab: Lab, collection: str) -> None:
 def batch_agrees(lab: Lab, collection: str) -> None:
     """A record made in a batch equals one made alone."""
     case, single = _created(lab, collection)
-    batch = lab.model(_operation(lab, collection, "batch_create").id)
+    batch = lab.model(operation_of(lab, collection, "batch_create").id)
     batch.rewind()
     case.rewind()
     many = lab.send(batch.operation, replace(batch.request, headers=case.request.headers, body=_items(case.body)))
@@ -145,8 +146,8 @@ def mirror(lab: Lab, collection: str) -> None:
     """A mirror made from the list and kept up by the change feed equals the list after random writes."""
     lab.engine.reset()
     headers = {"authorization": lab.full_bearer(lab.administrator()), "content-type": "application/json"}
-    feed, listing = _operation(lab, collection, "changes"), _operation(lab, collection, "list")
-    create = _repeatable(lab, _operation(lab, collection, "create"), headers)
+    feed, listing = operation_of(lab, collection, "changes"), operation_of(lab, collection, "list")
+    create = repeatable(lab, operation_of(lab, collection, "create"), headers)
 
     def path_of(operation: Operation) -> str:
         return filled(operation.url_path, create.path_values())
@@ -189,7 +190,7 @@ def _drain(get: Callable[..., Any], feed: Operation, cursor: str, copy: dict[str
 _NAMING = ("name", "email", "code", "sku", "key")
 
 
-def _varied(body: Mapping[str, Any], number: int) -> dict[str, Any]:
+def varied(body: Mapping[str, Any], number: int) -> dict[str, Any]:
     """Return a body with a number in each member that tells records apart."""
 
     def vary(text: str) -> str:
@@ -200,7 +201,7 @@ def _varied(body: Mapping[str, Any], number: int) -> dict[str, Any]:
     return {k: vary(v) if isinstance(v, str) and k.endswith(_NAMING) else v for k, v in body.items()}
 
 
-def _repeatable(lab: Lab, operation: Operation, headers: dict[str, str]) -> Case:
+def repeatable(lab: Lab, operation: Operation, headers: dict[str, str]) -> Case:
     """Return the smallest creation that can be made over and over.
 
     :raises Broken: If there is none.
@@ -209,14 +210,15 @@ def _repeatable(lab: Lab, operation: Operation, headers: dict[str, str]) -> Case
     for exchange in sorted((e for e in own if isinstance(e.request.body, dict)), key=lambda e: len(orjson.dumps(e.request.body))):
         case = lab.stage(exchange)
         case.rewind()
-        if all(lab.send(operation, _creation(case, headers, number)).status == 201 for number in (1, 2)):
+        if all(lab.send(operation, creation(case, headers, number)).status == 201 for number in (1, 2)):
             return case
     raise Broken(f"no exchange of {operation.id} can be repeated with other names")
 
 
-def _creation(case: Case, headers: dict[str, str], number: int) -> Request:
+def creation(case: Case, headers: dict[str, str], number: int) -> Request:
+    """Return a creation of one more record, told apart from others by a number."""
     place = filled(case.operation.url_path, case.path_values())
-    return Request("POST", place, (), headers, orjson.dumps(_varied(case.body, number)))
+    return Request("POST", place, (), headers, orjson.dumps(varied(case.body, number)))
 
 
 def _random_writes(lab: Lab, case: Case, headers: dict[str, str]) -> Iterator[None]:
@@ -232,7 +234,7 @@ def _random_writes(lab: Lab, case: Case, headers: dict[str, str]) -> Iterator[No
     for number in range(200):
         choice = dice.choice(["create", "create", "update", "delete", "restore"])
         if choice == "create" or not ids:
-            response = lab.send(case.operation, _creation(case, headers, number + 10))
+            response = lab.send(case.operation, creation(case, headers, number + 10))
             if response.status == 201:
                 ids.append(response.json()["id"])
         elif choice in has:

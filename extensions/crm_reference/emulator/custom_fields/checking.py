@@ -89,7 +89,7 @@ class Checker:
             if not operand.target or hop >= HOPS or self._context is None:
                 raise ExpressionError("unknown_field", node.at, f"{'.'.join(parts[: hop + 1])} has no field {rest[0]} here")
             fields = seen_operands(self._context, operand.target)
-        raise ExpressionError("unknown_field", node.at, f"there is no field {node.path}")  # pragma: no cover - a path has a name
+        raise ExpressionError("unknown_field", node.at, f"there is no field {node.path}")  # pragma: no cover  (a path has a name)
 
     def _binary(self, node: grammar.Binary) -> str:
         spine, first = grammar.chain(node)

@@ -51,7 +51,7 @@ class Evaluation:
                 return self._member(node)
             case grammar.Call():
                 return self._call(node)
-        raise AssertionError(node)  # pragma: no cover - the grammar has no other nodes
+        raise AssertionError(node)  # pragma: no cover  (the grammar has no other nodes)
 
     def _chain(self, node: grammar.Binary) -> Any:
         """Return the value of ``a + b + c ...``, from the left: a loop, for a chain may be long."""

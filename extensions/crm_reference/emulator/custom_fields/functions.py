@@ -95,7 +95,7 @@ def _to_number(text: str) -> Decimal | None:
         return None
     try:
         return number(Decimal(text.strip()))
-    except InvalidOperation:  # pragma: no cover - the pattern leaves nothing that Decimal refuses
+    except InvalidOperation:  # pragma: no cover  (the pattern leaves nothing that Decimal refuses)
         return None
 
 

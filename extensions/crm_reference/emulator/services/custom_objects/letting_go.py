@@ -56,7 +56,7 @@ def _delete(context: Context, record: Record, seen: set[str]) -> None:
     with upkeep(context):
         context.records.delete(record)
     buried = context.world.store.get(context.tenant, RECORDS, record.id, deleted=True)
-    if buried is None:  # pragma: no cover - a soft deletion leaves it there
+    if buried is None:  # pragma: no cover  (a soft deletion leaves it there)
         return
     if gone:
         context.records.note(buried, _gone=gone)
