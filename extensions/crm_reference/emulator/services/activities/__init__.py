@@ -1,0 +1,1 @@
+"""Activities: what people plan and do with records, and the timeline of it."""
