@@ -51,15 +51,19 @@ def _add_step(context: Context, deal: Mapping[str, Any], kind: str, at: str, act
         return False
     about = {"deal_id": deal["id"], "account_id": deal.get("account_id"), "contact_id": deal.get("primary_contact_id")}
     name = deal.get("name")
-    _add(context, kind, f"{_TITLES[kind]}: {name}" if name else _TITLES[kind], at, "deals", about, actor)
-    return True
+    return _add(context, kind, f"{_TITLES[kind]}: {name}" if name else _TITLES[kind], at, "deals", about, actor)
 
 
-def _add(context: Context, kind: str, title: str, at: str, service: str, about: Mapping[str, Any], actor: Any) -> None:
-    body = {"kind": kind, "title": title[:200], "happened_at": at, "source_service": service, **about}
+def _add(context: Context, kind: str, title: str, at: str, service: str, about: Mapping[str, Any], actor: Any) -> bool:
+    """Add an entry about those of the records that live, and tell whether there were any: an event may come after its record went."""
+    living = {name: about[name] for name, holder in links.LINKS.items() if about.get(name) and context.records.peek(holder, about[name])}
+    if not living:
+        return False
+    body = {"kind": kind, "title": title[:200], "happened_at": at, "source_service": service, **living}
     if isinstance(actor, str) and actor.startswith("usr_"):
         body["actor_id"] = actor
     context.records.create(ENTRIES, body, event=ADDED)
+    return True
 
 
 @hears("crm.contact.merged.v1")
