@@ -55,9 +55,9 @@ def _add_step(context: Context, deal: Mapping[str, Any], kind: str, at: str, act
 
 
 def _add(context: Context, kind: str, title: str, at: str, service: str, about: Mapping[str, Any], actor: Any) -> bool:
-    """Add an entry about those of the records that live, and tell whether there were any: an event may come after its record went."""
+    """Add an entry about those of the records that live, and tell whether the first does: an event may come after its record went."""
     living = {name: about[name] for name, holder in links.LINKS.items() if about.get(name) and context.records.peek(holder, about[name])}
-    if not living:
+    if next(iter(about)) not in living:
         return False
     body = {"kind": kind, "title": title[:200], "happened_at": at, "source_service": service, **living}
     if isinstance(actor, str) and actor.startswith("usr_"):
@@ -141,4 +141,4 @@ def _finish(context: Context, job: dict[str, Any], outcomes: list[Any]) -> dict[
     return {"matched_count": len(outcomes), **tally([*steps, *failed], "created", "skipped")}
 
 
-task("activities.timeline_backfill", Task(_step, _finish, so_far=_finish))
+task("activities.timeline_backfill", Task(_step, _finish, so_far=_finish, needs="deals"))

@@ -62,7 +62,7 @@ _NEEDED: Mapping[str, tuple[str, ...]] = {
 }
 _WORDS = frozenset({"and", "or", "not", "in", "true", "false", "null", "id", "object", "name", "version"})
 #: Collections of the platform that a reference may lead to, whether or not they take fields.
-_TARGETS = frozenset({"contacts", "accounts", "deals", "users"})
+_TARGETS = frozenset({"contacts", "accounts", "leads", "deals", "tasks", "users"})
 
 
 @derives(FIELDS)

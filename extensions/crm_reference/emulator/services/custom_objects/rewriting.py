@@ -254,7 +254,7 @@ def _replaced_so_far(context: Context, job: dict[str, Any], outcomes: list[Any])
     return summed([begun, *outcomes], len(job["_items"]) + sum(begun.values()))
 
 
-_NEIGHBOURS = ("contacts", "accounts", "deals")
+_NEIGHBOURS = ("contacts", "accounts", "leads", "deals", "activities")
 task("custom-objects.value_replacement", Task(_replace_one, _set_values, so_far=_replaced_so_far))
 for _name in _NEIGHBOURS:
     task(f"custom-objects.value_replacement_{_name}", Task(_replace_one, _set_values, so_far=_replaced_so_far, needs=_name))
