@@ -18,7 +18,8 @@ from crm_reference.emulator import custom_fields
 from crm_reference.emulator.messages import Problem
 from crm_reference.emulator.query import Condition, Fields
 from crm_reference.emulator.registry import OPENINGS
-from crm_reference.emulator.store import Record, Store, member
+from crm_reference.emulator.sql import member
+from crm_reference.emulator.store import Record, Store
 
 if TYPE_CHECKING:
     from crm_reference.emulator.call import Call, Context

@@ -13,7 +13,8 @@ from crm_reference.emulator.messages import Problem
 from crm_reference.emulator.query import Condition
 from crm_reference.emulator.refusals import invalid, refused
 from crm_reference.emulator.registry import Task, handles, task
-from crm_reference.emulator.store import Record, member
+from crm_reference.emulator.sql import member
+from crm_reference.emulator.store import Record
 
 #: Takes the context, a record, a merge patch and an event; returns the record as it is then.
 Change = Callable[[Context, Record, Mapping[str, Any], str], Record]

@@ -19,7 +19,8 @@ from crm_reference.emulator.holders import upkeep
 from crm_reference.emulator.messages import Problem, counted
 from crm_reference.emulator.refusals import refused
 from crm_reference.emulator.registry import handles, presents, sees
-from crm_reference.emulator.store import Record, folded
+from crm_reference.emulator.sql import folded
+from crm_reference.emulator.store import Record
 from crm_reference.emulator.survivorship import Survivorship
 
 Doc = Mapping[str, Any]

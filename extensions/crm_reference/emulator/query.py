@@ -19,7 +19,8 @@ from crm_reference.contract import QueryField, Resource
 from crm_reference.contract.schema_tree import property_node
 from crm_reference.emulator.clock import seconds_of
 from crm_reference.emulator.messages import Problem
-from crm_reference.emulator.store import Record, member
+from crm_reference.emulator.sql import member
+from crm_reference.emulator.store import Record
 
 _COMPARISONS = {"eq": "=", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
 _CURSOR_KEY = b"cursors of the emulator"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from crm_reference.contract import Resource, Rule
 from crm_reference.emulator.messages import Problem
 from crm_reference.emulator.registry import CUSTOM_RULES
-from crm_reference.emulator.store import folded, member
+from crm_reference.emulator.sql import folded, member
 
 if TYPE_CHECKING:
     from crm_reference.emulator.call import Context

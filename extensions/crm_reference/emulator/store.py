@@ -15,44 +15,13 @@ from typing import Any, TypeVar
 
 import orjson
 
+from crm_reference.emulator.sql import SCHEMA, TABLE, folded, member
+
 _T = TypeVar("_T")
 
-_SCHEMA = """
-create table if not exists changes (
-  tenant text not null, collection text not null, sequence integer not null, id text not null,
-  version integer not null, action text not null, at text not null, actor text not null, detail text not null,
-  primary key (tenant, collection, sequence)
-) without rowid;
-create index if not exists changes_of_record on changes (id, sequence);
-create table if not exists events (
-  row integer primary key autoincrement, tenant text not null, source text not null, follows integer not null, event text not null
-);
-create index if not exists sources on events (tenant, source);
-create table if not exists state (name text primary key, value text not null);
-"""
-
-
-_TABLE = """
-create table if not exists "{table}" (
-  tenant text not null, id text not null, version integer not null, doc text not null, words text not null default '',
-  deleted_at text, primary key (tenant, id)
-)
-"""
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
-
-
-def member(field: str, /) -> str:
-    """Return the SQL of a field's value.
-
-    An index serves where condition and index are spelled the same. json_extract rather than an arrow: with 3.40 an index over it
-    takes a third less time to write, and one over a collated arrow is never used.
-    """
-    return f"json_extract(doc, '$.{field}')"
-
-
-def folded(field: str, /) -> str:
-    """Return the SQL of a field's value that disregards case."""
-    return f"{member(field)} collate nocase"
+#: Name of the state that tells which collections of a snapshot were written to.
+_COLLECTIONS = "collections"
 
 
 class StoreError(Exception):
@@ -132,8 +101,11 @@ class Store:
             self._db.execute("pragma journal_mode = wal")
             # A crash of the machine may lose the last writes of an emulator; a crash of the program loses none.
             self._db.execute("pragma synchronous = normal")
-            self._db.executescript(_SCHEMA)
+            self._db.executescript(SCHEMA)
+            #: The collections that were written to; the tables that stay whatever is rolled back; those made since, which may not.
             self._tables = self._known_tables()
+            self._kept = frozenset(self._tables)
+            self._made: set[str] = set()
             self._levels = [Mark(frozenset(self._tables))]
         except sqlite3.Error as error:
             raise StoreError(
@@ -165,7 +137,9 @@ class Store:
         if table not in self._tables:
             if not _NAME.fullmatch(collection):
                 raise ValueError(f"{collection!r} can't be the name of a collection")
-            self._db.execute(_TABLE.format(table=table))
+            if table not in self._kept:
+                self._db.execute(TABLE.format(table=table))
+                self._made.add(table)
             self._tables.add(table)
         return f'"{table}"'
 
@@ -204,15 +178,14 @@ class Store:
     def transaction(self) -> Iterator[None]:
         """Do all of a block or nothing of it. Blocks may stand in each other; an inner one that fails undoes itself alone."""
         self._depth += 1
-        name, tables = f"level{self._depth}", len(self._tables)
+        name, tables = f"level{self._depth}", set(self._tables)
         self._db.execute(f"savepoint {name}")
         try:
             yield
         except BaseException:
             self._db.execute(f"rollback to {name}")
             self._db.execute(f"release {name}")
-            if len(self._tables) != tables:  # a collection's first use was undone as well
-                self._tables = self._known_tables()
+            self._tables = tables  # a collection's first use was undone as well
             self._forget(self._levels[-1].touched)
             raise
         else:
@@ -430,6 +403,7 @@ class Store:
         elif len(self._levels) > 1:
             self._db.execute("release mark1")
         self._levels = [Mark(frozenset(self._tables), set(self._remembered))]
+        self.save_state(_COLLECTIONS, sorted(self._tables))
         return self._db.serialize()
 
     def restore(self, content: bytes, /) -> None:
@@ -441,6 +415,7 @@ class Store:
             raise StoreError(f"{self.database}: a world in a file can't be replaced; start without --db")
         if content is self._restored:
             self._db.execute("rollback to restored")
+            self._keep_tables()
         else:
             # Another connection for each world: one that is given content a second time keeps pages and statements of the former
             # content, and SQLite 3.40 crashed in a select over json_each after some resets.
@@ -449,8 +424,24 @@ class Store:
             self._db.deserialize(content)
             self._db.execute("savepoint restored")
             self._restored = content
-            self._levels = [Mark(frozenset(self._known_tables()), set(self._remembered))]
+            self._kept = frozenset(self._known_tables())
+            self._made.clear()
+            self._levels = [Mark(frozenset(self.load_state(_COLLECTIONS)), set(self._remembered))]
         self._come_back(0)
+
+    def _keep_tables(self) -> None:
+        """Give the restored state the tables, empty ones, that were made since.
+
+        SQLite reads its whole schema anew after a table was made, and again after that was rolled back: half of the time of a
+        short exchange.
+        """
+        if made := self._made - self._kept:
+            for table in sorted(made):
+                self._db.execute(TABLE.format(table=table))
+            self._db.execute("release restored")
+            self._db.execute("savepoint restored")
+            self._kept |= made
+        self._made.clear()
 
     def mark(self) -> Mark:
         """Return a mark of the present content, which holds until something older is restored or a snapshot is taken."""

@@ -16,7 +16,8 @@ from crm_reference.emulator.clock import days_later
 from crm_reference.emulator.messages import Problem
 from crm_reference.emulator.query import Condition, Fields, Sort, parse_sort
 from crm_reference.emulator.registry import VISIBILITIES
-from crm_reference.emulator.store import Record, member
+from crm_reference.emulator.sql import member
+from crm_reference.emulator.store import Record
 
 #: Query parameters that are no filters.
 _PAGING = {"limit", "cursor", "sort", "fields", "expand"}

@@ -31,7 +31,8 @@ from crm_reference.emulator.custom_fields.scope import (
     seen_operands,
 )
 from crm_reference.emulator.custom_fields.values import COLLECTION, definitions
-from crm_reference.emulator.store import Record, member
+from crm_reference.emulator.sql import member
+from crm_reference.emulator.store import Record
 
 if TYPE_CHECKING:
     from crm_reference.emulator.call import Context

@@ -17,7 +17,7 @@ from crm_reference.emulator.custom_fields.grammar import ExpressionError
 from crm_reference.emulator.custom_fields.scope import CUSTOM, extension, operands
 from crm_reference.emulator.custom_fields.values import definitions
 from crm_reference.emulator.messages import Problem, counted
-from crm_reference.emulator.store import folded, member
+from crm_reference.emulator.sql import folded, member
 
 if TYPE_CHECKING:
     from crm_reference.emulator.call import Context

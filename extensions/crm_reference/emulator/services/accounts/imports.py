@@ -12,7 +12,8 @@ from crm_reference.emulator.messages import Problem
 from crm_reference.emulator.refusals import invalid, refused
 from crm_reference.emulator.registry import computes
 from crm_reference.emulator.services.accounts.selecting import ACCOUNTS, JOBS, seen_account
-from crm_reference.emulator.store import Record, folded, member
+from crm_reference.emulator.sql import folded, member
+from crm_reference.emulator.store import Record
 from crm_reference.emulator.tables import bare_phone, converted
 
 #: Fields to which a column can be mapped, with other names of columns.

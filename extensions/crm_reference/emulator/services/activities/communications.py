@@ -12,7 +12,8 @@ from crm_reference.emulator.query import Condition
 from crm_reference.emulator.registry import computes, derives, enforces, enters, handles
 from crm_reference.emulator.registry import sees as decides_sight
 from crm_reference.emulator.services.activities import links
-from crm_reference.emulator.store import Record, member
+from crm_reference.emulator.sql import member
+from crm_reference.emulator.store import Record
 
 COMMUNICATIONS = "activity-communications"
 _LOGGED = "crm.activity_communication.logged.v1"

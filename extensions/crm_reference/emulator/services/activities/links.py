@@ -9,7 +9,8 @@ from crm_reference.emulator import access
 from crm_reference.emulator.call import Call, Context
 from crm_reference.emulator.messages import Problem
 from crm_reference.emulator.query import Condition
-from crm_reference.emulator.store import Record, member
+from crm_reference.emulator.sql import member
+from crm_reference.emulator.store import Record
 
 #: Member of an activity, and the collection that it leads to.
 LINKS: Mapping[str, str] = {"contact_id": "contacts", "account_id": "accounts", "deal_id": "deals", "lead_id": "leads"}

@@ -13,7 +13,8 @@ from crm_reference.emulator.query import Condition
 from crm_reference.emulator.registry import computes, derives, enforces, handles
 from crm_reference.emulator.registry import sees as decides_sight
 from crm_reference.emulator.services.activities import links
-from crm_reference.emulator.store import Record, member
+from crm_reference.emulator.sql import member
+from crm_reference.emulator.store import Record
 
 ENTRIES = "timeline-entries"
 ADDED, REMOVED = "crm.timeline_entry.added.v1", "crm.timeline_entry.removed.v1"

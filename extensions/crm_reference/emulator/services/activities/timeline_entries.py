@@ -55,8 +55,9 @@ def _add_step(context: Context, deal: Mapping[str, Any], kind: str, at: str, act
 
 
 def _add(context: Context, kind: str, title: str, at: str, service: str, about: Mapping[str, Any], actor: Any) -> bool:
-    """Add an entry about those of the records that live, and tell whether the first does: an event may come after its record went."""
-    living = {name: about[name] for name, holder in links.LINKS.items() if about.get(name) and context.records.peek(holder, about[name])}
+    """Add an entry about those of the records that live, and tell whether the first does: an event may outlast its record."""
+    named = {name: holder for name, holder in links.LINKS.items() if about.get(name)}
+    living = {name: about[name] for name, holder in named.items() if context.records.peek(holder, about[name])}
     if next(iter(about)) not in living:
         return False
     body = {"kind": kind, "title": title[:200], "happened_at": at, "source_service": service, **living}

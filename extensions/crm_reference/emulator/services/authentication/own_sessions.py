@@ -15,7 +15,8 @@ from crm_reference.emulator.services.authentication.accounts import check_passwo
 from crm_reference.emulator.services.authentication.acting import NO_STORE, acting, refused
 from crm_reference.emulator.services.authentication.sessions import SESSIONS
 from crm_reference.emulator.services.authentication.signing import use_challenge
-from crm_reference.emulator.store import Record, member
+from crm_reference.emulator.sql import member
+from crm_reference.emulator.store import Record
 
 
 def _own(call: Call) -> Record:

@@ -14,7 +14,8 @@ from crm_reference.emulator.registry import computes
 from crm_reference.emulator.services.contacts.jobs import STARTER
 from crm_reference.emulator.services.contacts.members import add_members
 from crm_reference.emulator.services.contacts.selecting import CONTACTS, LISTS
-from crm_reference.emulator.store import Record, folded
+from crm_reference.emulator.sql import folded
+from crm_reference.emulator.store import Record
 from crm_reference.emulator.tables import bare_phone
 
 #: Other names of each field, as a column's key has them.

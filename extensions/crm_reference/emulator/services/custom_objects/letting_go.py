@@ -12,7 +12,8 @@ from crm_reference.emulator.custom_fields.scope import CUSTOM, object_of, resour
 from crm_reference.emulator.holders import upkeep
 from crm_reference.emulator.messages import Problem
 from crm_reference.emulator.services.custom_objects.definitions import FIELDS, RECORDS
-from crm_reference.emulator.store import Record, member
+from crm_reference.emulator.sql import member
+from crm_reference.emulator.store import Record
 
 LINKS, TYPES = "record-links", "relationship-types"
 #: What a client says of a link.

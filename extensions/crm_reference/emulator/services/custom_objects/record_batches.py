@@ -15,7 +15,8 @@ from crm_reference.emulator.query import Condition
 from crm_reference.emulator.registry import Task, handles, task
 from crm_reference.emulator.services.custom_objects import letting_go, records
 from crm_reference.emulator.services.custom_objects.definitions import RECORDS
-from crm_reference.emulator.store import Record, member
+from crm_reference.emulator.sql import member
+from crm_reference.emulator.store import Record
 
 JOBS = JobCollection("custom-objects", "custom-record-jobs", "crm.custom_record_job.finished.v1")
 #: How many of the records a job names in its result.

@@ -17,7 +17,8 @@ from crm_reference.emulator.job_collections import JobCollection
 from crm_reference.emulator.messages import Problem
 from crm_reference.emulator.registry import Task, derives, enforces, handles, presents, task
 from crm_reference.emulator.services.custom_objects.samples import Sample, named_operands, sample_of
-from crm_reference.emulator.store import Record, member
+from crm_reference.emulator.sql import member
+from crm_reference.emulator.store import Record
 
 SCANS = JobCollection("custom-objects", "schema-jobs", "crm.schema_migration.finished.v1")
 UPDATED, CREATED = "crm.validation_rule.updated.v1", "crm.validation_rule.created.v1"

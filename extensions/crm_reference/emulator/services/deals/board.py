@@ -14,7 +14,8 @@ from crm_reference.emulator.query import Condition, Sort
 from crm_reference.emulator.registry import enforces, handles, sees
 from crm_reference.emulator.services.deals.common import DEALS, PIPELINES, VIEWS, is_archived, own_deals, stages_of
 from crm_reference.emulator.services.deals.totals import Adder, adder, grouped
-from crm_reference.emulator.store import Record, member
+from crm_reference.emulator.sql import member
+from crm_reference.emulator.store import Record
 
 _CARD = (
     *("id", "object", "name", "stage_id", "account_id", "owner_id", "amount", "weighted_amount", "probability", "priority"),

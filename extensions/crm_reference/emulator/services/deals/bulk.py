@@ -15,7 +15,7 @@ from crm_reference.emulator.services.deals.changing import change_deal
 from crm_reference.emulator.services.deals.common import DEALS, UPDATED, selected
 from crm_reference.emulator.services.deals.creating import check_owner, hand_over
 from crm_reference.emulator.services.deals.jobs import JOBS
-from crm_reference.emulator.store import member
+from crm_reference.emulator.sql import member
 
 
 def _conclude(context: Context, job: dict[str, Any], outcomes: list[Any], /, *names: str) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from crm_reference.emulator.registry import hears
 from crm_reference.emulator.services.deals.changing import change_deal
 from crm_reference.emulator.services.deals.common import ARCHIVED, DEALS, STAGES, UPDATED
 from crm_reference.emulator.services.deals.moving import Way, arrival, carry
-from crm_reference.emulator.store import Record, member
+from crm_reference.emulator.sql import member
+from crm_reference.emulator.store import Record
 
 #: System under which a deal keeps the ID of the lead that it was.
 LEAD_SYSTEM = "lead"

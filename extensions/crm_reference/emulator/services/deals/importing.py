@@ -15,7 +15,8 @@ from crm_reference.emulator.services.deals.creating import create_deal
 from crm_reference.emulator.services.deals.jobs import JOBS
 from crm_reference.emulator.services.deals.records import first_stage
 from crm_reference.emulator.services.deals.rows import COLUMNS, row_body
-from crm_reference.emulator.store import Record, folded, member
+from crm_reference.emulator.sql import folded, member
+from crm_reference.emulator.store import Record
 
 
 def _facts(context: Context, job: Mapping[str, Any]) -> dict[str, Any]:

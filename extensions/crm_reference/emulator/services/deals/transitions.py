@@ -16,7 +16,8 @@ from crm_reference.emulator.refusals import invalid
 from crm_reference.emulator.registry import computes, handles, presents
 from crm_reference.emulator.services.deals.common import DEALS, STAGES, TRANSITIONS, hides_amounts, own_deals, stage_of
 from crm_reference.emulator.services.deals.moving import Way, carry, demand_reachable
-from crm_reference.emulator.store import Record, member
+from crm_reference.emulator.sql import member
+from crm_reference.emulator.store import Record
 
 #: How many deals one call moves.
 _MAX_MOVED = 100

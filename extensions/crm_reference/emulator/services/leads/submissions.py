@@ -18,7 +18,8 @@ from crm_reference.emulator.registry import computes, handles, hosts
 from crm_reference.emulator.services.leads import judging
 from crm_reference.emulator.services.leads.common import CREATED, LEADS, OPEN_STATUSES, UPDATED, check_owner, refused
 from crm_reference.emulator.services.leads.forms import FORMS, SUBMISSIONS, TICKETS, VERSIONS
-from crm_reference.emulator.store import Record, folded
+from crm_reference.emulator.sql import folded
+from crm_reference.emulator.store import Record
 
 RECEIVED, REJECTED = "crm.lead_submission.received.v1", "crm.lead_submission.rejected.v1"
 PUZZLE_BITS = 12
