@@ -250,11 +250,13 @@ def leads_in(value: Any, /) -> Iterator[str]:
 
 
 def _signal(context: Context, event: Event, type: str) -> None:
+    """Note a signal of each open lead that an event names; the same evidence counts once, as for a task that is completed again."""
     data = event["data"].get("record", event["data"])
     body = {"type": type} | ({"evidence": data["id"]} if "id" in data else {})
     for id in leads_in(data):
         lead = context.records.peek(LEADS, id)
-        if lead is not None and lead.doc["status"] != "converted":
+        is_known = "evidence" in body and context.records.find(SIGNALS, lead_id=id, **body)
+        if lead is not None and lead.doc["status"] != "converted" and not is_known:
             with upkeep(context):
                 note(context, id, body)
 
