@@ -160,7 +160,8 @@ def _noted(env: BuildEnvironment) -> dict[str, _Noted]:
     return found
 
 
-def _is_test(node: nodes.Node) -> bool:
+def is_test(node: nodes.Node) -> bool:
+    """Tell whether a node is a block of examples."""
     return (isinstance(node, nodes.literal_block | nodes.comment) and "testnodetype" in node) or isinstance(
         node, nodes.doctest_block
     )
@@ -169,8 +170,8 @@ def _is_test(node: nodes.Node) -> bool:
 def _note(app: Sphinx, doctree: nodes.document) -> None:
     """Note the tests of the page that was read."""
     noted = _Noted()
-    for node in doctree.findall(_is_test):
-        assert isinstance(node, nodes.Element)  # _is_test admits nothing else
+    for node in doctree.findall(is_test):
+        assert isinstance(node, nodes.Element)  # is_test admits nothing else
         kind = str(node.get("testnodetype", "doctest"))
         # docutils counts from the directive's line, and the first example stands on the next
         line = (node.line or 0) + (0 if isinstance(node, nodes.doctest_block) else 1)

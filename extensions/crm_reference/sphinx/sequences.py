@@ -16,6 +16,7 @@ from docutils.parsers.rst import directives
 from crm_reference.contract import Contract, Exchange
 from crm_reference.sphinx.diagrams import Box, Drawing, Edge
 from crm_reference.sphinx.directives import ContractDirective, add_directives
+from crm_reference.sphinx.doctests import is_test
 from crm_reference.sphinx.rendering import bulk
 from crm_reference.sphinx.state import get_state, note_service
 from crm_reference.sphinx.tables import Cell, exchange, joined, plain, ref, row, table
@@ -167,9 +168,10 @@ class CalledView(nodes.General, nodes.Element):
 
 
 class CalledDiagram(ContractDirective):
-    """``{crm:called} Title``: what the doctests of this page really called, drawn as a sequence.
+    """``{crm:called} Title``: what the doctests of its section really called, drawn as a sequence.
 
-    The option ``caller`` says whose calls they are; Maya's where it is missing.
+    The option ``caller`` says whose calls they are; Maya's where it is missing. A section that has no doctests of its own shows
+    those of the whole page.
     """
 
     required_arguments = 1
@@ -182,19 +184,25 @@ class CalledDiagram(ContractDirective):
         return [CalledView(title=str(self.arguments[0]), caller=self.options.get("caller", "Maya"))]
 
 
+def _numbers(doctree: nodes.document, view: nodes.Node) -> list[int]:
+    """Return the numbers of the doctests in a drawing's section, or of the page's where there are none."""
+    tests = list(doctree.findall(is_test))
+    mine = set(map(id, view.parent.findall(is_test)))
+    return [n for n, test in enumerate(tests, 1) if not mine or id(test) in mine]
+
+
 def _draw(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     """Put the drawings in their places."""
     for view in list(doctree.findall(CalledView)):
         state = get_state(app.config)
         ran = read_results(state.root / state.settings.results) or {}
-        blocks = [r for name, r in ran.items() if r.kind == "narrative" and name.rpartition("#")[0] == docname]
-        blocks.sort(key=lambda r: int(r.example.rpartition("#")[2]))
+        blocks = [r for n in _numbers(doctree, view) if (r := ran.get(f"{docname}#{n}")) is not None and r.kind == "narrative"]
         steps = steps_of(blocks, state.contract, view["caller"])
         if not steps:
             view.replace_self(nodes.paragraph("", "The drawing of these calls is made once the examples have run."))
             continue
         drawing = draw_sequence(view["title"], steps)
-        legend = "Drawn from what the examples of this page called. A solid arrow is a call, a dotted one an event."
+        legend = "Drawn from what these examples called. A solid arrow is a call, a dotted one an event."
         data = {"drawing": drawing, "legend": legend, "anchor": _anchor(view["title"])}
         view.replace_self(bulk("diagram", data, docname, drawing.text))
 
