@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from crm_reference.contract import Library, Node
-from crm_reference.contract.schema_tree import declared, used
+from crm_reference.contract.schema_tree import declared, undeclared, used
 
 SCHEMAS = """
 Order:
@@ -24,6 +24,9 @@ Payer:
   discriminator: {propertyName: kind, mapping: {person: '#/Person', company: '#/Company'}}
 Person: {type: object, properties: {kind: {const: person}, name: {type: string}}}
 Company: {type: object, properties: {kind: {const: company}, number: {type: string}}}
+Free: {type: object, properties: {name: {type: string}}, additionalProperties: {$ref: '#/Note'}}
+Joined: {allOf: [{$ref: '#/Note'}, {type: object, properties: {tag: {type: string}}}]}
+Empty: {type: object}
 Loose: {oneOf: [{$ref: '#/Note'}, {$ref: '#/Line'}, {type: string}]}
 """
 
@@ -81,3 +84,20 @@ class TestUsed:
         found = [s.generic for s in used(schemas.child("Order"), {"payer": {"kind": "state"}})]
 
         assert found == ["#/payer"]
+
+
+class TestUndeclared:
+    @pytest.mark.parametrize(
+        ("schema", "value", "expected"),
+        [
+            ("Order", {"lines": [{"count": 1}, {"hue": 1, "parts": [{"x": 1}]}]}, ["#/lines/1/hue", "#/lines/1/parts/0/x"]),
+            ("Order", {"payer": {"kind": "person", "number": "7"}}, ["#/payer/number"]),
+            ("Order", {"note": {"text": "a", "by": "b"}}, ["#/note/by"]),
+            ("Order", {"id": "a", "note": None}, []),
+            ("Free", {"name": "a", "x": {"text": "b"}, "y": {"more": 1}}, ["#/y/more"]),
+            ("Joined", {"text": "a", "tag": "b", "c": 1}, ["#/c"]),
+            ("Empty", {"anything": {"goes": 1}}, []),
+        ],
+    )  # fmt: skip
+    def test_names_members_that_no_schema_has(self, schemas: Node, schema: str, value: Any, expected: list[str]) -> None:
+        assert list(undeclared(schemas.child(schema), value)) == expected

@@ -60,6 +60,13 @@ class TestRecord:
         assert [str(f.place) for f in done.findings] == [f"examples/berths.yaml:{line - 3}"]
         assert content(harbour)["createBerth/too-short"] == before
 
+    def test_answer_with_a_member_that_nothing_declares(self, recorded: object, project: Project, edit: Edit) -> None:
+        schema = "{}:\n          $ref: '../common/schemas.yaml#/Timestamp'\n          description: When the reservation ends. Ab"
+        edit("source_specs/berths/openapi.yaml", schema.format("reservation_ends_at"), schema.format("ends_at"))
+        found = [f for f in check(*project()) if f.rule == "exchange.undeclared"]
+
+        assert "is answered with #/reservation_ends_at, which the schema at source_specs/berths/openapi.yaml:" in found[0].message
+
     def test_only_leaves_the_others_alone(self, harbour: Path, project: Project) -> None:
         assert record(*project(), only=["getBerth/one", "countBerths"]).count == 2
         assert list(content(harbour)) == ["countBerths/free", "getBerth/one"]

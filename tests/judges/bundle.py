@@ -128,7 +128,8 @@ def commands(folder: Path) -> Iterator[Command]:
     yield f"spectral {slug}", [tool("spectral"), "lint", "--fail-severity=warn", "-r", "spectral.json", *documents]
     yield f"openapi-typescript {slug}", [tool("openapi-typescript"), spec, "-o", str(out / "api.ts")]
     yield f"tsc {slug}", [tool("tsc"), "--noEmit", "--strict", str(out / "api.ts")]
-    generate = ["generate", "-g", "python", "-i", spec, "-o", str(out / "client")]
+    # of the JSON document: its YAML parser refuses more than 3 MB, which the largest services have with all their examples
+    generate = ["generate", "-g", "python", "-i", str(folder / "openapi.json"), "-o", str(out / "client")]
     yield f"openapi-generator {slug}", [str(binary / "openapi-generator-cli"), *generate]
     yield f"python client {slug}", [python, "-m", "compileall", "-q", str(out / "client" / "openapi_client")]
     models = ["--input", spec, "--input-file-type", "openapi", "--output", str(out / "models.py")]

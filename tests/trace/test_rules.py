@@ -228,6 +228,11 @@ class TestEvents:
 
         assert any("/tenantid" in m for m in evidence.messages("message_schemas"))
 
+    def test_event_with_a_member_that_nothing_declares(self, evidence: Any) -> None:
+        evidence.answer("createBerth/every-field", BERTH, events=(_event(mood="calm"),))
+
+        assert any("#/mood is declared nowhere" in m for m in evidence.messages("message_schemas"))
+
     def test_event_without_an_attribute(self, evidence: Any) -> None:
         event = _event()
         del event["subject"]

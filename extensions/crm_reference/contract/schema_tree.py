@@ -164,6 +164,38 @@ def _use_members(
                 yield from _use(child, value[name], f"{at}/{escape(name)}", f"{generic}/{{}}", below, skip)
 
 
+def undeclared(node: Node, value: Any, at: str = "#", /) -> Iterator[str]:
+    """Yield the pointers of a value's members that its schema neither names nor leaves free.
+
+    JSON Schema admits them in an answer, since a later version may add members; what an answer has today must be told today. An
+    object that names no property at all is free.
+    """
+    schemas = tuple(_applied(node, value))
+    if isinstance(value, list):
+        if entry := next((s.child("items") for s in schemas if isinstance(s.get("items"), dict)), None):
+            for index, part in enumerate(value):
+                yield from undeclared(entry, part, f"{at}/{index}")
+    elif isinstance(value, dict):
+        named = {name: child for schema in schemas for name, child in schema.items("properties")}
+        free = next((s for s in schemas if s.get("additionalProperties")), None)
+        other = free.child("additionalProperties") if free and isinstance(free.get("additionalProperties"), dict) else None
+        for name, part in value.items():
+            if child := named.get(name, other):
+                yield from undeclared(child, part, f"{at}/{escape(name)}")
+            elif named and free is None:
+                yield f"{at}/{escape(name)}"
+
+
+def _applied(node: Node, value: Any) -> Iterator[Node]:
+    """Yield the schemas that hold for a value: itself, what it is made of, and the branch that the value takes."""
+    schema = node.resolved()
+    yield schema
+    union = branches(schema)
+    taken = union[0] if len(union) == 1 else choose(schema, union, value) if union else None
+    for part in (*schema.entries("allOf"), *((taken,) if taken is not None else ())):
+        yield from _applied(part, value)
+
+
 def choose(schema: Node, union: tuple[Node, ...], value: Any, /) -> Node | None:
     """Return the branch that a value takes: by discriminator, else the first whose type and members fit."""
     if not isinstance(value, dict):

@@ -16,6 +16,7 @@ import orjson
 
 from crm_reference.contract import Contract, Exchange, Finding, Service
 from crm_reference.contract.documents import place_of
+from crm_reference.contract.schema_tree import undeclared
 from crm_reference.emulator import Engine
 from crm_reference.exchanges.errors import ExchangeError
 from crm_reference.exchanges.files import write_if_changed
@@ -104,9 +105,19 @@ def run_one(replayer: Replayer, exchange: Exchange, /) -> tuple[Answer | None, l
     """
     try:
         answer = replayer.run(exchange)
-        return answer, compare(answer, replayer.expected(exchange))
+        return answer, [*compare(answer, replayer.expected(exchange)), *_untold(replayer.contract, answer)]
     except ExchangeError as error:
         return None, [error.finding]
+
+
+def _untold(contract: Contract, answer: Answer) -> Iterator[Finding]:
+    exchange = answer.exchange
+    declared = contract.operations[exchange.operation].responses.get(str(answer.status))
+    schema = declared.media.get(answer.headers.get("Content-Type", "")) if declared else None
+    members = list(undeclared(schema, answer.body)) if schema is not None else []
+    if declared and members:
+        message = f"{exchange.id} is answered with {', '.join(members[:5])}, which the schema at {declared.place} doesn't declare"
+        yield Finding(exchange.place, "exchange.undeclared", message)
 
 
 def against_recorded(contract: Contract, answer: Answer, /) -> list[Finding]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from crm_reference.contract import Contract, Exchange, Hearing
+from crm_reference.contract.schema_tree import undeclared
 from crm_reference.contract.validation import Validators
 from crm_reference.trace.subjects import hearing_subject
 from crm_reference.trace.universal import Context, Findings, Verdict, rule
@@ -127,4 +128,5 @@ def _event_problems(contract: Contract, validators: Validators, event: Mapping[s
     declared = contract.events.get(str(event["type"]))
     if declared is None:
         return [f"no AsyncAPI document describes {event['type']}"]
-    return [f"{e.pointer or '/'} {e.detail}" for e in validators.errors(declared.payload, event)]
+    untold = [f"{pointer} is declared nowhere" for pointer in undeclared(declared.payload, event)]
+    return [*(f"{e.pointer or '/'} {e.detail}" for e in validators.errors(declared.payload, event)), *untold]

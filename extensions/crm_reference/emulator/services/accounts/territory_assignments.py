@@ -101,4 +101,4 @@ def list_history(call: Call) -> Reply:
     """Return where an account was, the latest move first."""
     moves: list[dict[str, Any]] = [m.doc for m in call.world.store.find(call.tenant, MOVES, account_id=call.found.id)]
     ordered = sorted(moves, key=lambda m: (m["happened_at"], m["id"]), reverse=True)
-    return listing.paged_items(call, [{k: v for k, v in m.items() if k != "id"} for m in ordered])
+    return listing.paged_items(call, [{k: v for k, v in m.items() if k not in ("id", "created_at", "updated_at")} for m in ordered])
