@@ -150,3 +150,15 @@ def test_llms_txt_lists_pages_and_whole_services(site: Path) -> None:
     assert "(services/berths.md)" in text
     whole = (site / "_build/html/services/berths.md").read_text(encoding="utf-8")
     assert "## Create a berth" in whole and "# Rules" in whole
+
+
+def test_what_a_section_called_is_drawn_on_paper_too(project: Path, pages: ModuleType) -> None:
+    section = '\n## {0}\n\n```{{doctest}}\n>>> crm.get("/v1/berths{1}").status_code\n200\n```\n\n```{{crm:called}} {0} drawn\n```\n'
+    story = "# Looking\n\nA page of its own.\n" + section.format("Many", "") + section.format("Few", "?limit=1")
+    pages.write_pages(project, {"index": "# Harbour\n\n```{toctree}\nstory\n```\n", "story": story})
+    pages.build(project, "-E", builder="doctest", strict=False)  # the recorded answers are made up, and the story's are not
+    pages.build(project, "-E", builder="latex")
+    text = next((project / "_build/latex").glob("*.tex")).read_text(encoding="utf-8")
+
+    assert "drawing of these calls" not in text
+    assert text.count("{GET /berths \N{RIGHTWARDS ARROW} 200}") == 2

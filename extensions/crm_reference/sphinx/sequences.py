@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import directives
+from sphinx import addnodes
 
 from crm_reference.contract import Contract, Exchange
 from crm_reference.sphinx.diagrams import Box, Drawing, Edge
@@ -184,9 +185,15 @@ class CalledDiagram(ContractDirective):
         return [CalledView(title=str(self.arguments[0]), caller=self.options.get("caller", "Maya"))]
 
 
-def _numbers(doctree: nodes.document, view: nodes.Node) -> list[int]:
+def _page(view: CalledView, whole: nodes.document, docname: str) -> tuple[nodes.Element, str]:
+    """Return the page that a drawing stands on, with its name: on paper many pages are one document."""
+    around = [f for f in whole.findall(addnodes.start_of_file) if any(v is view for v in f.findall(CalledView))]
+    return (around[-1], str(around[-1]["docname"])) if around else (whole, docname)
+
+
+def _numbers(page: nodes.Element, view: nodes.Node) -> list[int]:
     """Return the numbers of the doctests in a drawing's section, or of the page's where there are none."""
-    tests = list(doctree.findall(is_test))
+    tests = list(page.findall(is_test))
     mine = set(map(id, view.parent.findall(is_test)))
     return [n for n, test in enumerate(tests, 1) if not mine or id(test) in mine]
 
@@ -196,7 +203,8 @@ def _draw(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     for view in list(doctree.findall(CalledView)):
         state = get_state(app.config)
         ran = read_results(state.root / state.settings.results) or {}
-        blocks = [r for n in _numbers(doctree, view) if (r := ran.get(f"{docname}#{n}")) is not None and r.kind == "narrative"]
+        page, name = _page(view, doctree, docname)
+        blocks = [r for n in _numbers(page, view) if (r := ran.get(f"{name}#{n}")) is not None and r.kind == "narrative"]
         steps = steps_of(blocks, state.contract, view["caller"])
         if not steps:
             view.replace_self(nodes.paragraph("", "The drawing of these calls is made once the examples have run."))
